@@ -206,8 +206,8 @@ install_project() {
     install --constraint .venv/constraints.txt --editable ".[$1]"
 }
 
-# The first import of torch and manim compiles 3 s worth of Python. Once here, rather than in every process of a first
-# demo, or in every process ever where PYTHONDONTWRITEBYTECODE is set. What is not installed is passed over.
+# The first import of these takes seconds longer, because uv leaves Python files uncompiled. Once here, rather than in
+# every process of a first demo, or for ever where PYTHONDONTWRITEBYTECODE is set. What is missing is passed over.
 compile_imports() {
     env -u PYTHONDONTWRITEBYTECODE "$python" -c 'import contextlib, importlib
 for name in "torch", "matplotlib.pyplot", "sklearn.datasets", "pandas", "manim", "typst", "torchvision":
@@ -221,11 +221,11 @@ install_all() {
     install_torch
     if [ "$state" = films ]; then
         step "explainer with films and checks" install_project dev,films && return
-        show_log
-        say "  The films' packages could not be installed: going on without them"
+        say "  The films' packages could not be installed (why: $log): going on without them"
         state=lacking
     fi
-    step "explainer with checks" install_project dev || { show_log; fail "explainer's packages could not be installed"; }
+    step "explainer with checks" install_project dev || 
+        { show_log; fail "explainer's packages could not be installed; once the cause above is mended, ./do setup goes on"; }
 }
 
 # ── setup ────────────────────────────────────────────────────────────────────────────────────────────────────────

@@ -58,7 +58,7 @@ def _descriptions_ignored() -> Iterator[None]:
     def ignore(*_: Any, **__: Any) -> Callable[[Any], Any]:
         return lambda function: function
 
-    torch.library.register_fake = ignore  # type: ignore[assignment]
+    torch.library.register_fake = ignore
     try:
         yield
     finally:

@@ -122,7 +122,8 @@ make_venv() {
         step "python3, by apt" apt_install python3 python3-venv || show_log
         base=$(find_python) || base=
     fi
-    [ -n "$base" ] || fail "Python 3.11 to 3.14 is needed and none was found: install one, or name it with PYTHON=/path/to/python3"
+    [ -n "$base" ] ||
+        fail "Python 3.11 to 3.14 is needed and none was found: install one, or name it with PYTHON=/path/to/python3"
     if ! "$base" -c 'import ensurepip, venv' 2>/dev/null; then
         package=python$("$base" -c 'import sys; print("%d.%d" % sys.version_info[:2])')-venv
         if may_apt; then step "$package, by apt" apt_install "$package" || show_log; fi
@@ -224,8 +225,9 @@ install_all() {
         say "  The films' packages could not be installed (why: $log): going on without them"
         state=lacking
     fi
-    step "explainer with checks" install_project dev || 
-        { show_log; fail "explainer's packages could not be installed; once the cause above is mended, ./do setup goes on"; }
+    step "explainer with checks" install_project dev && return
+    show_log
+    fail "explainer's packages could not be installed; once the cause above is mended, ./do setup goes on"
 }
 
 # ── setup ────────────────────────────────────────────────────────────────────────────────────────────────────────
@@ -249,7 +251,7 @@ setup() {
     films=${1:-as-before}
     begun=$(date +%s)
     make_venv
-    key="$(cat pyproject.toml do | cksum) $("$python" -V)"
+    key="$(cat pyproject.toml ./do | cksum) $("$python" -V)"
     if settled; then return; fi
     rm -f "$stamp"
     say "Setting up explainer with $("$python" -V)"

@@ -223,7 +223,7 @@ install_all() {
     if [ "$state" = films ]; then
         step "explainer with films and checks" install_project dev,films && return
         say "  The films' packages could not be installed (why: $log): going on without them"
-        state=lacking
+        state=failed
     fi
     step "explainer with checks" install_project dev && return
     show_log
@@ -237,8 +237,8 @@ settled() {
     [ -f "$stamp" ] && [ "$(sed -n 2p "$stamp")" = "$key" ] || return 1
     case $(sed -n 3p "$stamp"):$films in
         films:*) ;;
-        declined:yes) return 1 ;;
-        lacking:no | declined:*) ;;
+        declined:yes | failed:yes) return 1 ;;
+        lacking:no | declined:* | failed:*) ;;
         lacking:*)
             lack=$(films_lack)
             [ -n "$lack" ] && films_advice "$lack"

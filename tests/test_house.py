@@ -16,38 +16,40 @@ import pytest
 ROOT = Path(__file__).parent.parent
 
 # Who may import what: packages by their name, explainer's own by file or folder. The longest path that fits a file is
-# its row; a new file is a new row. Every file may import `errors`, the standard library, and a folder itself.
+# its row; a new file is a new row. Every file may import `errors`, the standard library, and its own folder;
+# `explainer` is what the package itself says, such as its version.
 # "lazily" is for imports inside functions: what stands there may load heavy packages, but only when it is called.
 TABLE = """
-file or folder                | when it is loaded                                        | lazily
-------------------------------|----------------------------------------------------------|------------------------------
-explainer/__init__.py         |                                                          | anything
-explainer/errors.py           |                                                          |
-explainer/theme.py            |                                                          |
-explainer/architecture.py     |                                                          |
-explainer/storage.py          | numpy safetensors                                        |
-explainer/recordings.py       | numpy storage                                            |
-explainer/writer.py           | numpy storage architecture                               |
-explainer/trace.py            | numpy storage recordings writer architecture             | pandas
-explainer/recorder            | torch numpy trace storage writer statistics architecture |
-explainer/statistics.py       | torch numpy                                              |
-explainer/flow.py             | numpy trace                                              |
-explainer/chain.py            | numpy trace                                              |
-explainer/surface.py          | numpy trace                                              |
-explainer/sampler.py          | torch numpy surface                                      |
-explainer/verify.py           | numpy trace chain                                        | torch
-explainer/lessons             | torch numpy trace recorder sampler                       | sklearn
-explainer/lessons/vision.py   | torch                                                    |
-explainer/plots               | matplotlib numpy trace theme flow chain surface          |
-explainer/mobjects            | manim numpy trace theme flow chain surface               | lessons
-explainer/page                | numpy trace theme flow chain surface                     |
-explainer/render.py           | rich                                                     |
-explainer/testing.py          | verify                                                   | torch pytest
-explainer/integrations        |                                                          | anything
-explainer/doctor.py           |                                                          | torch lessons
-explainer/cli                 | click rich                                               | anything
-explainer/cli.py              | click rich                                               | anything
-scenes                        | manim numpy trace theme flow chain surface mobjects      |
+file or folder                | when it is loaded                                                  | lazily
+------------------------------|--------------------------------------------------------------------|---------------
+explainer/__init__.py         |                                                                    | anything
+explainer/errors.py           |                                                                    |
+explainer/theme.py            |                                                                    |
+explainer/architecture.py     |                                                                    |
+explainer/statistics.py       | numpy                                                              |
+explainer/storage.py          | numpy safetensors                                                  |
+explainer/recordings.py       | numpy storage                                                      |
+explainer/writer.py           | numpy storage statistics architecture                              |
+explainer/trace.py            | numpy storage recordings statistics architecture                   | pandas
+explainer/recorder            | explainer torch numpy trace storage writer statistics architecture |
+explainer/flow.py             | numpy trace                                                        |
+explainer/chain.py            | numpy trace                                                        |
+explainer/surface.py          | numpy trace                                                        |
+explainer/sampler.py          | torch numpy surface                                                |
+explainer/verify.py           | numpy trace chain                                                  | torch
+explainer/lessons             | torch numpy trace recorder sampler                                 | sklearn
+explainer/lessons/__init__.py | explainer trace                                                    |
+explainer/lessons/vision.py   | torch                                                              |
+explainer/plots               | matplotlib numpy trace theme flow chain surface                    |
+explainer/mobjects            | manim numpy trace theme flow chain surface                         | lessons
+explainer/page                | numpy trace theme flow chain surface                               |
+explainer/render.py           | rich                                                               |
+explainer/testing.py          | verify                                                             | torch pytest
+explainer/integrations        |                                                                    | anything
+explainer/doctor.py           |                                                                    | torch lessons
+explainer/cli                 | click rich                                                         | anything
+explainer/cli.py              | click rich                                                         | anything
+scenes                        | manim numpy trace theme flow chain surface mobjects                |
 """
 
 
@@ -206,7 +208,7 @@ def record_two_steps(folder: Path) -> None:
 @pytest.mark.skipif(find_spec("manim") is None, reason="manim is not installed: pip install 'explainer[films]'")
 def test_importing_the_scenes_loads_no_torch() -> None:
     scenes = [path.stem for path in sorted((ROOT / "scenes").glob("*.py")) if path.stem != "__init__"]
-    assert scenes, "scenes/ holds no film"
+    assert scenes
     importing = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module('scenes.' + name)"
     assert not packages_loaded_by(importing, *scenes) & {"torch", "matplotlib"}
 

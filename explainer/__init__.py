@@ -1,0 +1,46 @@
+"""Record a training run, and explain it: every number on screen was recorded, and can be checked.
+
+The public names are bound when they are first used (PEP 562), so that `import explainer` loads no torch, no matplotlib
+and no manim.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from explainer.errors import ExplainerError, ExplainerWarning, RecordingError, TraceError
+    from explainer.recorder import Recorder, record
+    from explainer.trace import Trace, open_trace
+
+__version__ = "0.1.0"
+
+_HOMES = {
+    "ExplainerError": "explainer.errors",
+    "ExplainerWarning": "explainer.errors",
+    "LessonError": "explainer.errors",
+    "MissingDependency": "explainer.errors",
+    "RecordingError": "explainer.errors",
+    "TraceError": "explainer.errors",
+    "Recorder": "explainer.recorder",
+    "record": "explainer.recorder",
+    "Trace": "explainer.trace",
+    "open_trace": "explainer.trace",
+}
+_ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "theme")  # as `explainer.plots.loss(trace)`
+
+__all__ = [*_HOMES, *_ROOMS, "__version__"]  # noqa: PLE0604  (they are strings)
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        value = getattr(import_module(_HOMES[name]), name)
+    elif name in _ROOMS:
+        value = import_module(f"explainer.{name}")
+    else:
+        raise AttributeError(f"module 'explainer' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

@@ -1,0 +1,73 @@
+"""What a trace knows of the model: its layers, their shapes, and who feeds whom. Plain data; reading it needs no torch."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+INPUT = "input"  # what stands for the model's own input where layers are named
+
+
+@dataclass(frozen=True)
+class Layer:
+    """One layer of a recorded model."""
+
+    type: str  # the module's class, such as "Linear"
+    input_shape: tuple[int, ...] | None = None  # (example, …) as first recorded; None where it was never called
+    output_shape: tuple[int, ...] | None = None
+    dtype: str | None = None  # of the output, as it was before it became numpy's ("bfloat16")
+    parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # qualified name -> shape
+    settings: Mapping[str, Any] = field(default_factory=dict)  # such as {"stride": [2, 2]}
+    fed_by: tuple[str, ...] = ()  # the layers whose outputs it reads, through functions that no module sees too
+
+    @property
+    def parameter_count(self) -> int:
+        """The number of trainable and frozen numbers in the layer."""
+        total = 0
+        for shape in self.parameters.values():
+            count = 1
+            for size in shape:
+                count *= size
+            total += count
+        return total
+
+
+@dataclass(frozen=True)
+class Criterion:
+    """The loss module of a recorded run."""
+
+    type: str
+    settings: Mapping[str, Any] = field(default_factory=dict)  # such as {"reduction": "mean"}
+    fed_by: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Model:
+    """The model that was recorded."""
+
+    type: str = ""
+    layers: Mapping[str, Layer] = field(default_factory=dict)  # in forward order, then those never called
+    criterion: Criterion | None = None
+    optimizer: str | None = None  # its class
+    parameter_count: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the model as JSON's types."""
+        return asdict(self)
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> "Model":
+        """Read what `to_json` returned."""
+        criterion = data["criterion"]
+        return cls(
+            type=str(data["type"]),
+            layers={str(name): _layer(layer) for name, layer in data["layers"].items()},
+            criterion=criterion and Criterion(**{**criterion, "fed_by": tuple(criterion["fed_by"])}),
+            optimizer=data["optimizer"],
+            parameter_count=int(data["parameter_count"]),
+        )
+
+
+def _layer(data: Mapping[str, Any]) -> Layer:
+    shapes = {key: data[key] and tuple(data[key]) for key in ("input_shape", "output_shape")}
+    parameters = {name: tuple(shape) for name, shape in data["parameters"].items()}
+    return Layer(**{**data, **shapes, "parameters": parameters, "fed_by": tuple(data["fed_by"])})

@@ -1,0 +1,47 @@
+"""What can go wrong, as one family: catch `ExplainerError` to catch all of it."""
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+
+class ExplainerError(Exception):
+    """Something was asked of explainer that it cannot do; the message says what to do instead."""
+
+
+class TraceError(ExplainerError):
+    """A trace is not one, is damaged, or lacks what was asked of it."""
+
+
+class UnknownName(TraceError, KeyError):
+    """A name that the trace does not hold."""
+
+    __str__ = Exception.__str__  # KeyError would print the sentence as a quoted key
+
+
+class RecordingError(ExplainerError):
+    """A recording was asked for in a way that cannot work."""
+
+
+class LessonError(ExplainerError):
+    """A lesson was asked for with settings or data that it does not have."""
+
+
+class MissingDependency(ExplainerError):
+    """A package that only this feature needs is not installed."""
+
+    def __init__(self, package: str, needed_for: str, extra: str) -> None:
+        super().__init__(f"{needed_for} needs {package}, which is not installed: pip install 'explainer[{extra}]'")
+        self.package, self.needed_for, self.extra = package, needed_for, extra
+
+
+class ExplainerWarning(UserWarning):
+    """Something that the user should know, and that need not stop a training run."""
+
+
+def unknown(what: str, name: str, known: Iterable[str]) -> str:
+    """Say that `name` is not known, which known names are nearest, and what there is."""
+    known = list(known)
+    near = get_close_matches(name, known, n=3, cutoff=0.5)
+    hint = f" Did you mean {' or '.join(map(repr, near))}?" if near else ""
+    shown = ", ".join(map(repr, known[:12])) + (f", … ({len(known)} in all)" if len(known) > 12 else "")
+    return f"no {what} is called {name!r}.{hint} There is: {shown or 'none'}."

@@ -1,0 +1,118 @@
+"""What `trace.json` says of a run: the model, what was asked for, and what is missing with its reason."""
+
+import datetime
+import platform
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import nn
+
+from explainer import __version__
+from explainer.recorder.options import KINDS, Options
+from explainer.recorder.passes import Pass
+from explainer.recorder.wiring import Wiring, describe
+
+_UNSEEN = "no gradient arrived: the loss does not depend on this output, or it was changed in place through a view"
+
+
+class About:
+    """Keeps the account of a recording."""
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        parameters: Mapping[str, torch.Tensor],
+        criterion: nn.Module | None,
+        optimizer: torch.optim.Optimizer | None,
+        options: Options,
+    ) -> None:
+        self.notes: dict[str, Any] = {}
+        self.steps = 0
+        self.forward_seen = self.backward_seen = self.loss_seen = False
+        self._model, self._layers, self._parameters = model, layers, parameters
+        self._criterion, self._optimizer, self._options = criterion, optimizer, options
+        self._wiring: Wiring | None = None
+        self._order: dict[str, None] = {}
+        self._lacks: dict[str, tuple[str, int, int]] = {}  # name -> reason, how often, first step
+        self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
+
+    def take_step(self, step: int, passes: Iterable[Pass], without_gradient: Iterable[str]) -> None:
+        """Take note of what a step showed, and of what it did not."""
+        passes = list(passes)
+        self.steps += 1
+        answered = any(each.answered for each in passes)
+        self.backward_seen |= answered
+        activations = {name: None for each in passes for name in each.seen.get("activations", ())}
+        gradients = {name for each in passes for name in each.seen.get("gradients", ())}
+        no_gradient = {name for each in passes for name in each.no_gradient}
+        self._order.update(activations)
+        for layer in self._layers:
+            if layer not in activations:
+                self._lack(step, layer, "no activation: the layer was not called")
+        for name in activations:
+            if name in gradients:
+                continue
+            if not answered:
+                self._lack(step, name, "no gradient: no backward pass was seen")
+            elif name in no_gradient:
+                self._lack(step, name, "no gradient: the output does not require one")
+            else:
+                self._lack(step, name, _UNSEEN)
+        for name in without_gradient:
+            frozen = not self._parameters[name].requires_grad
+            self._lack(step, name, "no parameter gradient: " + ("it is frozen" if frozen else "none arrived"))
+        if self._wiring is None and passes and passes[0].wiring is not None:
+            self._wiring = passes[0].wiring
+            self._wiring.release()
+
+    @property
+    def describing(self) -> bool:
+        """Whether the wiring of the model is still to be seen."""
+        return self._wiring is None
+
+    def nothing(self) -> str:
+        """Say in one sentence why no gradient was recorded."""
+        if self.steps:
+            return f"no backward pass was seen in {self.steps} recorded steps: call loss.backward() before the step"
+        if not self.forward_seen:
+            return "no step was recorded: the model was never called with gradients on, inside the recording"
+        closing = "optimizer.step()" if self._optimizer else "recorder.step(loss)"
+        return f"no step was recorded: forward passes ran, but {closing} never closed a step after a backward pass"
+
+    def to_json(self) -> dict[str, Any]:
+        """Return what `trace.json` says, all but the number of shards."""
+        model = describe(self._model, self._layers, self._wiring, self._criterion, self._optimizer)
+        return {
+            "created": self._created,
+            "versions": {
+                "explainer": __version__,
+                "torch": torch.__version__,
+                "numpy": np.__version__,
+                "python": platform.python_version(),
+            },
+            "keep": [kind for kind in KINDS if kind in self._options.keep],
+            "examples": self._options.examples,
+            "model": model.to_json(),
+            "layers": list(self._order),
+            "missing": self._missing(),
+            "aliases": dict(self._wiring.aliases) if self._wiring else {},
+            "notes": self.notes,
+        }
+
+    def _missing(self) -> dict[str, str]:
+        if not self.steps:
+            return dict.fromkeys((*self._layers, "loss"), self.nothing())
+        found = {}
+        for name, (reason, times, first) in self._lacks.items():
+            always = times == self.steps
+            found[name] = reason if always else f"{reason} ({times} of {self.steps} steps, first in step {first})"
+        if not self.loss_seen:
+            found["loss"] = "no loss: no criterion was called and none was logged with recorder.log(loss=loss)"
+        return found
+
+    def _lack(self, step: int, name: str, reason: str) -> None:
+        before, times, first = self._lacks.get(name, (reason, 0, step))
+        self._lacks[name] = (before, times + 1, first)

@@ -1,0 +1,83 @@
+"""What a user asked to be recorded, checked before the first step."""
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from fnmatch import fnmatchcase
+
+import torch
+from torch import nn
+
+from explainer.errors import RecordingError, unknown
+
+KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updates", "inputs", "targets")
+
+
+@dataclass(frozen=True)
+class Options:
+    """The settings of a recording."""
+
+    every: Callable[[int], bool]
+    examples: int | None
+    keep: frozenset[str]
+    max_bytes: int
+
+
+def read_options(
+    every: int | Callable[[int], bool], examples: int | None, keep: Iterable[str] | None, max_bytes: int
+) -> Options:
+    """Check the settings of `explainer.record` and give them one form.
+
+    Raises:
+        RecordingError: One of them is not what it can be.
+    """
+    if not callable(every):
+        if not isinstance(every, int) or every < 1:
+            raise RecordingError(f"every={every!r}: it is a whole number from 1, or a function from step to bool")
+        stride = every
+        every = lambda step: step % stride == 0  # noqa: E731  (it replaces an argument)
+    if examples is not None and (not isinstance(examples, int) or examples < 1):
+        raise RecordingError(f"examples={examples!r}: it is a whole number from 1, or None for the whole batch")
+    if max_bytes < 0:
+        raise RecordingError(f"max_bytes={max_bytes!r}: it is a number of bytes, such as 2 * 1024**3")
+    kinds = KINDS if keep is None else (keep,) if isinstance(keep, str) else tuple(keep)
+    for kind in kinds:
+        if kind not in KINDS:
+            raise RecordingError(f"keep: {unknown('kind of tensor', kind, KINDS)}")
+    return Options(every, examples, frozenset(kinds), max_bytes)
+
+
+def check_modules(model: object, criterion: object, optimizer: object) -> None:
+    """Check that the three are what their names say.
+
+    Raises:
+        RecordingError: One of them is not.
+    """
+    if not isinstance(model, nn.Module):
+        raise RecordingError(f"model: {type(model).__name__} is no torch.nn.Module")
+    if criterion is not None and not isinstance(criterion, nn.Module):
+        raise RecordingError(
+            f"criterion: {type(criterion).__name__} is no torch.nn.Module; give nn.CrossEntropyLoss() and the like, or "
+            "leave it out and call recorder.log(loss=loss) in the loop"
+        )
+    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
+        raise RecordingError(f"optimizer: {type(optimizer).__name__} is no torch.optim.Optimizer")
+
+
+def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[str, nn.Module]:
+    """Return the leaf modules that names or globs choose, by qualified name.
+
+    Raises:
+        RecordingError: A name or glob matches no layer; the nearest are named.
+    """
+    leaves = {name or "model": module for name, module in model.named_modules() if not any(module.children())}
+    if layers is None:
+        return leaves
+    chosen: dict[str, nn.Module] = {}
+    for pattern in (layers,) if isinstance(layers, str) else layers:
+        matching = {name: module for name, module in leaves.items() if fnmatchcase(name, pattern)}
+        if not matching:
+            inside = [name for name in leaves if name.startswith(f"{pattern}.")]
+            hint = f"{pattern!r} contains layers: write '{pattern}.*'" if inside else unknown("layer", pattern, leaves)
+            raise RecordingError(f"layers: {hint}")
+        chosen.update(matching)
+    return {name: module for name, module in leaves.items() if name in chosen}

@@ -1,0 +1,208 @@
+"""Listening to forward and backward passes through hooks that change nothing.
+
+Every layer's output gets a tensor hook instead of the module a backward hook: module backward hooks fail on in-place
+operations. What is kept is cloned at the hook, so that nothing later can reach it.
+"""
+
+from collections import deque
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+import torch
+from torch import nn
+from torch.utils.hooks import RemovableHandle
+
+from explainer.recorder.options import Options
+from explainer.recorder.tensors import flat_array, named_tensors
+from explainer.recorder.wiring import Wiring
+from explainer.statistics import Moments, merged
+from explainer.storage import Array
+
+_UNANSWERED = 16  # forward passes that may wait for their backward pass; more are a validation that forgot no_grad
+
+
+class Seen(NamedTuple):
+    """One tensor as it passed by: its first examples if they are kept, and the moments of all of it."""
+
+    kept: torch.Tensor | None  # (example, …)
+    moments: Array  # (8,)
+
+
+@dataclass
+class Pass:
+    """What one forward pass, and the backward pass that answered it, showed."""
+
+    seen: dict[str, dict[str, Seen]] = field(default_factory=dict)  # kind -> name -> tensor
+    losses: list[torch.Tensor] = field(default_factory=list)
+    calls: dict[str, int] = field(default_factory=dict)
+    events: list[str] = field(default_factory=list)
+    no_gradient: set[str] = field(default_factory=set)  # outputs that require none
+    answered: bool = False  # whether a gradient came back
+    wiring: Wiring | None = None
+
+    def put(self, kind: str, name: str, seen: Seen) -> None:
+        """Keep what was seen under its kind and name."""
+        self.seen.setdefault(kind, {})[name] = seen
+
+
+Guard = Callable[[Callable[..., None]], Callable[..., None]]
+
+
+class Listener:
+    """Puts hooks on a model and its criterion, and collects passes.
+
+    Args:
+        layers: The modules to listen to, by name.
+        options: Says which kinds of tensors, and how many examples of them, are kept in full.
+        guard: Wraps every hook, so that a failure of the recorder is none of the training's.
+        begin: Called before a forward pass that may be trained on; says whether it is to be recorded.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        layers: Mapping[str, nn.Module],
+        criterion: nn.Module | None,
+        options: Options,
+        *,
+        moments: Moments,
+        guard: Guard,
+        begin: Callable[[], bool],
+    ) -> None:
+        self._model, self._layers, self._criterion = model, layers, criterion
+        self.keep, self._examples, self._moments = options.keep, options.examples, moments
+        self._guard, self._begin = guard, begin
+        self._handles: list[RemovableHandle] = []
+        self._passes: deque[Pass] = deque()
+        self.describing = True  # until the wiring of the model is known
+
+    def follow(self) -> RemovableHandle:
+        """Notice from now on when a forward pass begins."""
+        return self._model.register_forward_pre_hook(self._guard(self._enter), prepend=True, with_kwargs=True)
+
+    def attach(self) -> None:
+        """Put the hooks on the layers and the criterion, if they are not there."""
+        if self._handles:
+            return
+        guard = self._guard
+        self._handles = [layer.register_forward_hook(guard(self._hook(name))) for name, layer in self._layers.items()]
+        if self._criterion is not None:
+            self._handles.append(self._criterion.register_forward_hook(guard(self._judge), with_kwargs=True))
+
+    def detach(self) -> None:
+        """Take them off."""
+        for handle in self._handles:
+            handle.remove()
+        self._handles = []
+
+    def forget(self) -> None:
+        """Drop the passes seen so far; gradients that still arrive for them are ignored."""
+        self._passes.clear()
+
+    def take(self) -> list[Pass]:
+        """Return the passes that were trained on, else the last that ran, and forget all."""
+        answered = [each for each in self._passes if each.answered]
+        passes = answered or list(self._passes)[-1:]
+        self.forget()
+        return passes
+
+    # Forward
+
+    def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if not torch.is_grad_enabled():
+            return
+        if not self._begin():
+            return
+        now = self._open()
+        tensors = [tensor for _, tensor in named_tensors("inputs", (args, kwargs))]
+        for index, tensor in enumerate(tensors):
+            now.put("inputs", f"inputs[{index}]" if index else "inputs", self._see("inputs", tensor))
+        if now.wiring:
+            now.wiring.take_input(tensors)
+
+    def _open(self) -> Pass:
+        waiting = [each for each in self._passes if not each.answered]
+        if len(waiting) >= _UNANSWERED:
+            self._passes.remove(waiting[0])
+        self._passes.append(Pass(wiring=Wiring() if self.describing else None))
+        return self._passes[-1]
+
+    def _hook(self, layer: str) -> Callable[..., None]:
+        def hook(module: nn.Module, args: Any, output: Any) -> None:  # returns None: the output stays the model's own
+            if not torch.is_grad_enabled():
+                return
+            if not self._passes or self._passes[-1].answered:
+                self._begin()  # a part of the model was called by itself
+                self._open()
+            now = self._passes[-1]
+            call = now.calls[layer] = now.calls.get(layer, -1) + 1
+            name = f"{layer}:{call}" if call else layer
+            now.events.append(f"forward {name}")
+            tensors = [(name, output)] if isinstance(output, torch.Tensor) else named_tensors(name, output)
+            for each, tensor in tensors:
+                now.put("activations", each, self._see("activations", tensor))
+                self._await_gradient(now, each, tensor)
+            if now.wiring and tensors:
+                given = [tensor for _, tensor in named_tensors("", args)]
+                now.wiring.take_call(name, given, [tensor for _, tensor in tensors])
+
+        return hook
+
+    def _judge(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
+        if not self._passes or not isinstance(output, torch.Tensor) or not output.requires_grad:
+            return
+        now = self._passes[-1]
+        given = [tensor for _, tensor in named_tensors("", (args, kwargs))]
+        now.losses.append(output.detach().clone())
+        now.events.append("loss")
+        for index, target in enumerate(given[1:]):
+            now.put("targets", f"targets[{index}]" if index else "targets", self._see("targets", target))
+        now.put("criterion", "input", self._see("activations", given[0]))
+        self._await_gradient(now, "gradient", given[0], kind="criterion")
+        if now.wiring:
+            now.wiring.take_criterion(given[0])
+
+    # Backward
+
+    def _await_gradient(self, now: Pass, name: str, tensor: torch.Tensor, kind: str = "gradients") -> None:
+        if not tensor.requires_grad:
+            now.no_gradient.add(name)
+            return
+
+        def receive(gradient: torch.Tensor) -> None:
+            now.answered = True
+            if kind == "gradients":
+                now.events.append(f"backward {name}")
+            now.put(kind, name, self._see("gradients", gradient))
+
+        tensor.register_hook(self._guard(receive))
+
+    def _see(self, kind: str, tensor: torch.Tensor) -> Seen:
+        kept = None
+        if kind in self.keep:
+            part = tensor.detach()
+            kept = (part if part.ndim == 0 or self._examples is None else part[: self._examples]).clone()
+        return Seen(kept, self._moments.of(flat_array(tensor))[0])
+
+
+def union(passes: Iterable[Pass], kind: str, examples: int | None) -> dict[str, Seen]:
+    """Join what several passes of one step showed, as if their batches had been one.
+
+    Returns:
+        Per name the first `examples` examples over all passes, and the moments of all examples.
+    """
+    joined: dict[str, Seen] = {}
+    for each in passes:
+        for name, seen in each.seen.get(kind, {}).items():
+            before = joined.get(name)
+            joined[name] = seen if before is None else _append(before, seen, examples)
+    return joined
+
+
+def _append(first: Seen, second: Seen, examples: int | None) -> Seen:
+    kept = first.kept
+    if kept is not None and second.kept is not None and kept.ndim and kept.shape[1:] == second.kept.shape[1:]:
+        room = None if examples is None else examples - len(kept)
+        kept = kept if room == 0 else torch.cat([kept, second.kept[:room]])
+    return Seen(kept, merged(first.moments, second.moments))

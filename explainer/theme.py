@@ -1,0 +1,52 @@
+"""Colours with a meaning, the same in every figure, film and page. Data, and one function from number to colour.
+
+Okabe and Ito's palette (2008), which people with the common colour blindnesses tell apart. Colour never stands alone:
+sign, shape or a label says the same.
+"""
+
+from dataclasses import dataclass
+
+POSITIVE = "#0072B2"  # blue: a value above zero
+NEGATIVE = "#D55E00"  # vermilion: a value below zero
+GRADIENT = "#E69F00"  # orange: ∂loss/∂anything, arriving or passed on
+LOCAL = "#56B4E9"  # sky blue: an operation's own derivative, and the layers themselves
+LAYER = "#56B4E9"
+LOSS = "#CC79A7"  # reddish purple: the loss
+RIGHT = "#009E73"  # bluish green: the right answer
+
+
+@dataclass(frozen=True)
+class Theme:
+    """The colours that depend on whether the room is dark."""
+
+    name: str
+    background: str
+    panel: str  # behind a card
+    text: str
+    quiet: str  # what is said in passing; still legible from the last row
+    line: str  # axes, edges
+    zero: str  # the value zero in a heat map
+
+
+DARK = Theme("dark", "#10131A", "#1C212C", "#F2F2F2", "#A8B0BF", "#5B6475", "#232938")
+LIGHT = Theme("light", "#FFFFFF", "#F3F5F8", "#16191F", "#4E5665", "#9AA3B2", "#EEF0F4")
+THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
+
+
+def colour_of(value: float, largest: float, theme: Theme = DARK) -> str:
+    """Return the colour of a signed number: blue above zero, vermilion below, fainter the nearer it is to zero.
+
+    Args:
+        value: What is to be shown.
+        largest: The magnitude that gets the full colour; larger ones are shown as it.
+    """
+    if largest <= 0 or value != value:  # noqa: PLR0124  (NaN has no colour)
+        return theme.zero
+    share = min(1.0, abs(value) / largest)
+    return blend(theme.zero, POSITIVE if value > 0 else NEGATIVE, share)
+
+
+def blend(first: str, second: str, share: float) -> str:
+    """Return the colour `share` of the way from one to another, both as "#RRGGBB"."""
+    pairs = ((int(first[at : at + 2], 16), int(second[at : at + 2], 16)) for at in (1, 3, 5))
+    return "#" + "".join(f"{round(a + (b - a) * share):02X}" for a, b in pairs)

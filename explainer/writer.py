@@ -1,0 +1,163 @@
+"""Filling a trace, step by step: in memory, or as a folder that is a trace at every moment."""
+
+import json
+import os
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explainer.errors import RecordingError
+from explainer.statistics import summarise
+from explainer.storage import FORMAT, Arena, Array, Shard, key_of, shard_path, shard_paths
+
+_SHARD_BYTES = 12 << 20  # small enough to be still in the cache when it is written
+_PATIENCE = 2.0  # seconds after which somebody who watches the trace would like to see news
+
+
+@dataclass
+class StepRecord:
+    """What was seen in one step, besides the tensors."""
+
+    step: int
+    scalars: dict[str, float] = field(default_factory=dict)
+    moments: dict[str, dict[str, Array]] = field(default_factory=dict)  # kind -> name -> (8,)
+    events: list[str] = field(default_factory=list)
+
+
+class TraceWriter:
+    """Collects steps into shards.
+
+    Args:
+        folder: Where the trace lies; None keeps it in memory.
+        overwrite: Whether a trace that lies there may be replaced.
+
+    Raises:
+        RecordingError: `folder` holds something already, and it is not a trace or must not be replaced.
+    """
+
+    def __init__(self, folder: Path | None, *, overwrite: bool = False) -> None:
+        self.folder = folder
+        self.shards: list[Shard] = []
+        self.nbytes = 0  # of all tensors kept so far, those of the shards on disk included
+        self._written = 0
+        self._arena = Arena()
+        self._records: list[StepRecord] = []
+        self.about: dict[str, Any] = {}
+        self._text = ""
+        self._started = self._last_flush = time.monotonic()
+        if folder is not None:
+            _make_room(folder, overwrite)
+
+    @property
+    def due(self) -> bool:
+        """Whether the open shard ends with the step that is being closed."""
+        if self._arena.nbytes >= _SHARD_BYTES:
+            return True
+        now = time.monotonic()
+        rarely = 0.02 * (now - self._started)  # a run of days should not leave a million files
+        return self.folder is not None and now - self._last_flush > max(_PATIENCE, rarely)
+
+    @property
+    def last(self) -> StepRecord | None:
+        """The step closed last, if its shard is still open."""
+        return self._records[-1] if self._records else None
+
+    def reserve(
+        self, kind: str, step: int, named: Sequence[tuple[str, tuple[int, ...]]], dtype: np.dtype[Any]
+    ) -> Array:
+        """Make room for one step's tensors of a kind; returns one flat array over all of it, to be filled."""
+        flat = self._arena.reserve(
+            [key_of(kind, name, step) for name, _ in named], [shape for _, shape in named], dtype
+        )
+        self.nbytes += flat.nbytes
+        return flat
+
+    def keep_constant(self, name: str, values: Array) -> None:
+        """Keep an array that is the same for the whole run."""
+        self._arena.put(f"constants/{name}", values)
+
+    def rename(self, old: tuple[str, str, int], new: tuple[str, str, int]) -> None:
+        """Say that what was stored as one (kind, name, step) is another."""
+        self._arena.rename(key_of(*old), key_of(*new))
+
+    def drop(self, kind: str, name: str, step: int) -> None:
+        """Forget a tensor of the open shard."""
+        self._arena.drop(key_of(kind, name, step))
+
+    def close_step(self, record: StepRecord) -> None:
+        """Take the rest of a step; its tensors are in place."""
+        self._records.append(record)
+
+    def flush(self) -> None:
+        """Finish the open shard; nothing happens when no step was closed since the last."""
+        self._last_flush = time.monotonic()
+        if not self._records:
+            return
+        names: dict[str, list[str]] = {}
+        for table, values in _tables(self._records, names).items():
+            self._arena.put(table, values)
+        if self.folder is None:
+            self.shards.append(Shard(self._arena.arrays(), {"names": names}))
+            self._arena = Arena()
+        else:
+            self._arena.write(shard_path(self.folder, self._written), {"names": names})
+            self._arena.clear()
+        self._written += 1
+        self._records = []
+
+    def describe(self, about: dict[str, Any], *, finished: bool = False) -> None:
+        """Write `trace.json`, if it would say anything new."""
+        self.about = {"format": FORMAT, **about, "finished": finished, "shards": self._written if finished else None}
+        text = json.dumps(self.about, indent=1, ensure_ascii=False)
+        if self.folder is not None and text != self._text:
+            temporary = self.folder / f".trace.json.{os.getpid()}.unfinished"
+            try:
+                temporary.write_text(text, encoding="utf-8")
+                os.replace(temporary, self.folder / "trace.json")
+            finally:
+                temporary.unlink(missing_ok=True)
+        self._text = text
+
+
+def _tables(records: Sequence[StepRecord], names: dict[str, list[str]]) -> dict[str, Array]:
+    """Stack what the steps hold into arrays; puts the names of their columns into `names`."""
+    tables: dict[str, NDArray[Any]] = {"steps": np.array([record.step for record in records], np.int64)}
+    kinds = dict.fromkeys(kind for record in records for kind in record.moments)
+    for table in ("scalars", *kinds):
+        rows = [record.scalars if table == "scalars" else record.moments.get(table, {}) for record in records]
+        found: list[str] = list(dict.fromkeys(name for row in rows for name in row))
+        shape = np.shape(next(value for row in rows for value in row.values())) if found else ()
+        values = np.full((len(records), len(found), *shape), np.nan)  # NaN: not seen in that step
+        for index, row in enumerate(rows):
+            for column, name in enumerate(found):
+                if name in row:
+                    values[index, column] = row[name]
+        key = "scalars" if table == "scalars" else f"statistics/{table}"
+        tables[key], names[key] = values if table == "scalars" or not found else summarise(values), found
+    known = list(dict.fromkeys(event for record in records for event in record.events))
+    code = {event: index for index, event in enumerate(known)}
+    longest = max(len(record.events) for record in records)
+    tables["events"] = np.full((len(records), longest), -1, np.int32)  # -1: nothing more happened
+    for index, record in enumerate(records):
+        tables["events"][index, : len(record.events)] = [code[event] for event in record.events]
+    names["events"] = known
+    return tables
+
+
+def _make_room(folder: Path, overwrite: bool) -> None:
+    if folder.exists() and not folder.is_dir():
+        raise RecordingError(f"{folder} is a file; a trace is a folder: choose another path")
+    folder.mkdir(parents=True, exist_ok=True)
+    if not any(folder.iterdir()):
+        return
+    if not (folder / "trace.json").is_file():
+        raise RecordingError(f"{folder} holds something that is not a trace: choose a new or empty folder")
+    if not overwrite:
+        raise RecordingError(f"{folder} holds a trace already: choose another folder, or pass overwrite=True")
+    for path in (folder / "trace.json", *shard_paths(folder), *folder.glob(".*.unfinished")):
+        path.unlink()

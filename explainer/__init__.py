@@ -8,9 +8,16 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from explainer.errors import ExplainerError, ExplainerWarning, RecordingError, TraceError
-    from explainer.recorder import Recorder, record
-    from explainer.trace import Trace, open_trace
+    from explainer.errors import ExplainerError as ExplainerError
+    from explainer.errors import ExplainerWarning as ExplainerWarning
+    from explainer.errors import LessonError as LessonError
+    from explainer.errors import MissingDependency as MissingDependency
+    from explainer.errors import RecordingError as RecordingError
+    from explainer.errors import TraceError as TraceError
+    from explainer.recorder import Recorder as Recorder
+    from explainer.recorder import record as record
+    from explainer.trace import Trace as Trace
+    from explainer.trace import open_trace as open_trace
 
 __version__ = "0.1.0"
 
@@ -28,7 +35,7 @@ _HOMES = {
 }
 _ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "theme")  # as `explainer.plots.loss(trace)`
 
-__all__ = [*_HOMES, *_ROOMS, "__version__"]  # noqa: PLE0604  (they are strings)
+__all__ = [*_HOMES, *_ROOMS, "__version__"]
 
 
 def __getattr__(name: str) -> Any:

@@ -1,4 +1,4 @@
-"""What a trace knows of the model: its layers, their shapes, and who feeds whom. Plain data; reading it needs no torch."""
+"""What a trace knows of the model: its layers, their shapes, and who feeds whom. Plain data, read without torch."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field

@@ -1,7 +1,7 @@
 """Tensors over time: what `trace.activations["0"]` is."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any, overload
+from typing import Any
 
 import numpy as np
 
@@ -50,7 +50,7 @@ class Steps:
         return found
 
 
-class StepTensors(Sequence[Array]):
+class StepTensors:
     """One tensor of every recorded step, array-like as (S, …), read when asked for.
 
     `tensors[-1]` reads the last recorded step only; `np.asarray(tensors)` reads all. Where steps differ in size (a
@@ -63,10 +63,6 @@ class StepTensors(Sequence[Array]):
     def __len__(self) -> int:
         return len(self._steps.numbers)
 
-    @overload
-    def __getitem__(self, index: int) -> Array: ...
-    @overload
-    def __getitem__(self, index: "slice | Sequence[int] | tuple[Any, ...] | Array") -> Array: ...
     def __getitem__(self, index: Any) -> Array:
         rest: tuple[Any, ...] = ()
         if isinstance(index, tuple):

@@ -129,7 +129,7 @@ class Arena:
         """Write the arena as one safetensors file, under a temporary name until it is whole."""
         self._pad_to(-(-self._used[self._current] // 8) * 8)
         blocks = [block[:used] for block, used in zip(self._blocks, self._used, strict=True) if used]
-        starts = np.cumsum([0] + self._used)
+        starts = np.cumsum([0, *self._used])
         sums = [sum_ for block in blocks for sum_ in _checksums(block)]
         header: dict[str, Any] = {"__metadata__": {"explainer": json.dumps(metadata)}}
         for key, (code, shape, block, start) in self.entries.items():

@@ -40,7 +40,7 @@ def colour_of(value: float, largest: float, theme: Theme = DARK) -> str:
         value: What is to be shown.
         largest: The magnitude that gets the full colour; larger ones are shown as it.
     """
-    if largest <= 0 or value != value:  # noqa: PLR0124  (NaN has no colour)
+    if largest <= 0 or value != value:  # NaN has no colour
         return theme.zero
     share = min(1.0, abs(value) / largest)
     return blend(theme.zero, POSITIVE if value > 0 else NEGATIVE, share)

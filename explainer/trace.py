@@ -17,8 +17,8 @@ import numpy as np
 from explainer.architecture import Model
 from explainer.errors import MissingDependency, TraceError, UnknownName, unknown
 from explainer.recordings import Recordings, Steps, StepTensors
-from explainer.storage import FORMAT, Array, Shard, ShardFile, shard_paths
 from explainer.statistics import STATISTICS
+from explainer.storage import FORMAT, Array, Shard, ShardFile, shard_paths
 
 if TYPE_CHECKING:
     import pandas
@@ -124,7 +124,8 @@ class Trace:
             return place
         nearest = min(numbers, key=lambda number: abs(number - step))
         raise TraceError(
-            f"step {step} was not recorded; the nearest is {nearest}, of {len(numbers)} from {numbers[0]} to {numbers[-1]}"
+            f"step {step} was not recorded; the nearest is {nearest} "
+            f"({len(numbers)} were, from {numbers[0]} to {numbers[-1]})"
         )
 
     @property
@@ -248,7 +249,7 @@ def _open_shard(path: Path) -> Shard:
 def _read_about(folder: Path) -> dict[str, Any]:
     path = folder / "trace.json"
     try:
-        about = json.loads(path.read_text(encoding="utf-8"))
+        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         empty = "is empty" if not any(folder.iterdir()) else "holds no trace.json"
         raise TraceError(

@@ -310,7 +310,7 @@ class Recorder:
             self._listener.keep = self._watch.keep = frozenset()
             warnings.warn(
                 f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self._step}: from here on only "
-                "statistics are kept. every=, examples=, layers= and keep= make a trace smaller; max_bytes= allows more",
+                "statistics are kept; every=, examples=, layers= and keep= make a trace smaller, max_bytes= allows more",
                 ExplainerWarning,
                 stacklevel=2,
             )

@@ -31,11 +31,10 @@ def read_options(
         RecordingError: One of them is not what it can be.
     """
     if not callable(every):
-        if not isinstance(every, int) or every < 1:
+        if not _counts(every):
             raise RecordingError(f"every={every!r}: it is a whole number from 1, or a function from step to bool")
-        stride = every
-        every = lambda step: step % stride == 0  # noqa: E731  (it replaces an argument)
-    if examples is not None and (not isinstance(examples, int) or examples < 1):
+        every = _each(every)
+    if examples is not None and not _counts(examples):
         raise RecordingError(f"examples={examples!r}: it is a whole number from 1, or None for the whole batch")
     if max_bytes < 0:
         raise RecordingError(f"max_bytes={max_bytes!r}: it is a number of bytes, such as 2 * 1024**3")
@@ -44,6 +43,14 @@ def read_options(
         if kind not in KINDS:
             raise RecordingError(f"keep: {unknown('kind of tensor', kind, KINDS)}")
     return Options(every, examples, frozenset(kinds), max_bytes)
+
+
+def _counts(value: object) -> bool:
+    return isinstance(value, int) and value >= 1
+
+
+def _each(stride: int) -> Callable[[int], bool]:
+    return lambda step: step % stride == 0
 
 
 def check_modules(model: object, criterion: object, optimizer: object) -> None:

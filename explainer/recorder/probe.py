@@ -26,7 +26,7 @@ class Probe:
         model: nn.Module,
         layers: Mapping[str, nn.Module],
         criterion: nn.Module | None,
-        examples: tuple[Any, torch.Tensor | None],
+        examples: object,
     ) -> None:
         if not isinstance(examples, tuple) or len(examples) != 2 or not named_tensors("", examples[0]):
             raise RecordingError("probe: it is a pair (inputs, targets) of tensors; targets may be None")

@@ -58,8 +58,8 @@ def _unpack(folder: Path, prefix: str, target: Path) -> bool:
             with gzip.open(packed) as source, open(raw / name, "wb") as sink:
                 shutil.copyfileobj(source, sink)
         else:
-            return False
-    return True
+            (raw / name).touch()  # torchvision reads no part before all four files are there
+    return all((raw / name).stat().st_size > 0 for name in names)
 
 
 def _pixels(images: Any) -> tuple[torch.Tensor, torch.Tensor]:

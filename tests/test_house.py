@@ -230,7 +230,7 @@ def tracked_texts() -> Iterator[tuple[str, str]]:
     try:
         listed = subprocess.run(listing, cwd=ROOT, capture_output=True, text=True, check=True)
     except (OSError, subprocess.CalledProcessError):
-        pytest.skip("not a git checkout: there is no list of tracked files")
+        pytest.skip("no list of tracked files: git is missing, or this is no checkout")
     for name in filter(None, listed.stdout.split("\0")):
         path = ROOT / name
         if path.is_file() and path != Path(__file__):

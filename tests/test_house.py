@@ -42,6 +42,7 @@ explainer/lessons/__init__.py | explainer trace                                 
 explainer/lessons/vision.py   | torch                                                              |
 explainer/plots               | matplotlib numpy trace theme flow chain surface                    |
 explainer/mobjects            | manim numpy trace theme flow chain surface                         | lessons
+explainer/mobjects/painted.py | manim cairo numpy theme                                            |
 explainer/page                | numpy trace theme flow chain surface                               |
 explainer/render.py           | rich                                                               |
 explainer/testing.py          | verify                                                             | torch pytest

@@ -41,8 +41,7 @@ explainer/lessons             | torch numpy trace recorder sampler              
 explainer/lessons/__init__.py | explainer trace                                                    |
 explainer/lessons/vision.py   | torch                                                              |
 explainer/plots               | matplotlib numpy trace theme flow chain surface                    |
-explainer/mobjects            | manim numpy trace theme flow chain surface                         | lessons
-explainer/mobjects/painted.py | manim cairo numpy theme                                            |
+explainer/mobjects            | manim cairo svgelements numpy trace theme flow chain surface       | lessons typst
 explainer/page                | numpy trace theme flow chain surface                               |
 explainer/render.py           | rich                                                               |
 explainer/testing.py          | verify                                                             | torch pytest

@@ -1,0 +1,178 @@
+"""A scene that shows a trace: where the trace comes from, and what every film does in the same way."""
+
+import os
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, ClassVar
+
+from manim import Animation, FadeIn, Mobject, Scene
+from manim.utils.exceptions import EndSceneEarlyException
+
+from explainer.errors import ExplainerError, TraceError, unknown
+from explainer.mobjects.layout import Layout, layout
+from explainer.mobjects.words import CAPTION, SMALL, Words
+from explainer.theme import THEMES, Theme
+from explainer.trace import Trace, open_trace
+
+READING = 15.0  # characters a second, for who reads slowly
+SHORTEST = 1.8  # seconds that even one word stays
+FADE = 0.3  # seconds in which a caption appears
+
+# What a film can need of a trace, in words, and what to record to have it.
+_NEEDS = {
+    "activations": ("activations", "keep"),
+    "gradients": ("gradients", "keep"),
+    "parameters": ("parameters", "keep"),
+    "parameter_gradients": ("parameter gradients", "keep"),
+    "updates": ("updates", "keep"),
+    "inputs": ("inputs", "keep"),
+    "targets": ("targets", "keep"),
+    "criterion": ("a loss", "criterion=criterion"),
+    "probe": ("a probe", "probe=(inputs, targets)"),
+}
+
+
+class TraceScene(Scene):
+    """A scene with `.trace`, `.theme`, `.layout` and captions.
+
+    The trace is the class attribute `trace` (a trace, or its folder), else the folder that EXPLAINER_TRACE names
+    (`explainer render --trace` sets it), else that of the scene's own `lesson`, recorded once and kept.
+
+    Attributes:
+        lesson: The lesson that the scene was made for.
+        needs: What must be in the trace: "activations", …, "criterion", "probe".
+        said: Per caption its sentence, and the seconds when it began and ended.
+        beats: Per beat its name and the second when it began.
+    """
+
+    trace: Trace
+    lesson: ClassVar[str] = ""
+    needs: ClassVar[tuple[str, ...]] = ()
+
+    theme: Theme
+    layout: Layout
+
+    def setup(self) -> None:
+        """Find the trace and the theme, before anything is drawn."""
+        self.theme = _theme()
+        self.camera.background_color = self.theme.background  # type: ignore[union-attr]  # Cairo's, not OpenGL's
+        self.layout = layout()
+        self.trace = self._find_trace()
+        _check(self.trace, self.needs, type(self).__name__)
+        self.said: list[tuple[str, float, float]] = []
+        self.beats: list[tuple[str, float]] = []
+        self._caption: Words | None = None
+        self._source: Words | None = None
+        self._since = 0.0
+
+    def tear_down(self) -> None:
+        """Hold the last caption until it is read."""
+        with suppress(EndSceneEarlyException):  # only some animations were asked for
+            self.finish_reading()
+
+    @property
+    def seconds(self) -> float:
+        """How long the film is by now."""
+        return float(self.renderer.time)
+
+    def beat(self, name: str) -> None:
+        """Begin a beat: a section of the film, where slides would pause."""
+        self.beats.append((name, self.seconds))
+        self.next_section(name)
+
+    def say(self, sentence: str, *animations: Animation) -> None:
+        """Show a sentence as the caption, once the one before has been read, while the animations play.
+
+        It goes into the subtitles too. It stays until the next one; what is played meanwhile is time to read.
+        """
+        self.finish_reading()
+        if self._caption is not None:
+            self.remove(self._caption)
+        self._caption = Words(sentence, size=CAPTION, colour=self.theme.text, width=self.layout.caption.width)
+        self.layout.caption.place(self._caption)
+        self._since = self.seconds
+        self.play(FadeIn(self._caption, run_time=FADE), *animations)
+
+    def finish_reading(self) -> None:
+        """Wait until the caption on screen has been read, and write it to the subtitles."""
+        if self._caption is None or (self.said and self.said[-1][1] == self._since):
+            return
+        sentence = self._caption.words
+        left = max(SHORTEST, len(sentence) / READING) - (self.seconds - self._since)
+        if left > 0:
+            self.wait(max(left, self._frame))
+        lasted = self.seconds - self._since
+        self.add_subcaption(sentence, duration=lasted, offset=-lasted)
+        self.said.append((sentence, self._since, self.seconds))
+
+    def source(self, step: int, *more: str) -> Words:
+        """Write in the corner which step the numbers are from, and return the words; they are on screen at once."""
+        dtype = str(next((layer.dtype for layer in self.trace.model.layers.values() if layer.dtype), "")) or "float"
+        last = int(self.trace.steps[-1]) + 1
+        words = " · ".join([f"step {step} of {last}", f"recorded, {dtype}", *more])
+        if self._source is not None:
+            self.remove(self._source)
+        self._source = Words(words, size=SMALL, colour=self.theme.quiet)
+        self.layout.header.place(self._source, across=1, up=1)
+        self.add(self._source)
+        return self._source
+
+    def words(self, words: str, **kwargs: Any) -> Words:
+        """Return words in the theme's colour."""
+        return Words(words, **{"colour": self.theme.text, **kwargs})
+
+    def show(self, *mobjects: Mobject, run_time: float = 0.6, **kwargs: Any) -> None:
+        """Fade mobjects in."""
+        self.play(*(FadeIn(mobject, **kwargs) for mobject in mobjects), run_time=run_time)
+
+    @property
+    def _frame(self) -> float:
+        return 1 / float(self.renderer.camera.frame_rate)
+
+    def _find_trace(self) -> Trace:
+        given = getattr(self, "trace", None) or os.environ.get("EXPLAINER_TRACE")
+        if isinstance(given, Trace):
+            return given
+        if given:
+            return open_trace(Path(given))
+        if not self.lesson:
+            raise TraceError(
+                f"{type(self).__name__} has no lesson of its own: name a trace with EXPLAINER_TRACE=FOLDER or --trace"
+            )
+        from explainer.lessons import record_lesson
+
+        return record_lesson(self.lesson)
+
+
+def _theme() -> Theme:
+    name = os.environ.get("EXPLAINER_THEME", "dark")
+    if name not in THEMES:
+        raise ExplainerError(f"EXPLAINER_THEME: {unknown('theme', name, THEMES)}")
+    return THEMES[name]
+
+
+def _check(trace: Trace, needs: tuple[str, ...], film: str) -> None:
+    """Say in one sentence what a film lacks, and show the line to record it with."""
+    lacks = [need for need in needs if not _holds(trace, need)]
+    if not lacks:
+        return
+    kinds = [need for need in needs if _NEEDS[need][1] == "keep"]
+    options = ["criterion=criterion", "optimizer=optimizer"]
+    options += [f"keep={tuple(kinds)!r}".replace("'", '"')] if any(lack in kinds for lack in lacks) else []
+    options += ["probe=(inputs, targets)"] if "probe" in needs else []
+    what = " and ".join(_NEEDS[lack][0] for lack in lacks)
+    raise TraceError(
+        f"{film} draws {what}, which {trace.folder or 'this trace'} does not hold; record it with\n"
+        f"    explainer.record(model, path, {', '.join(options)})"
+    )
+
+
+def _holds(trace: Trace, need: str) -> bool:
+    if need in ("criterion", "probe"):
+        return getattr(trace, need) is not None
+    if need in ("inputs", "targets"):
+        try:
+            return len(getattr(trace, need)) > 0
+        except TraceError:
+            return False
+    return len(getattr(trace, need)) > 0

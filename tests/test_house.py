@@ -20,36 +20,37 @@ ROOT = Path(__file__).parent.parent
 # `explainer` is what the package itself says, such as its version.
 # "lazily" is for imports inside functions: what stands there may load heavy packages, but only when it is called.
 TABLE = """
-file or folder                | when it is loaded                                                  | lazily
-------------------------------|--------------------------------------------------------------------|---------------
-explainer/__init__.py         |                                                                    | anything
-explainer/errors.py           |                                                                    |
-explainer/theme.py            |                                                                    |
-explainer/architecture.py     |                                                                    |
-explainer/statistics.py       | numpy                                                              |
-explainer/storage.py          | numpy safetensors                                                  |
-explainer/recordings.py       | numpy storage                                                      |
-explainer/writer.py           | numpy storage statistics architecture                              |
-explainer/trace.py            | numpy storage recordings statistics architecture                   | pandas
-explainer/recorder            | explainer torch numpy trace storage writer statistics architecture |
-explainer/flow.py             | numpy trace                                                        |
-explainer/chain.py            | numpy trace                                                        |
-explainer/surface.py          | numpy trace                                                        |
-explainer/sampler.py          | torch numpy surface                                                |
-explainer/verify.py           | numpy trace chain                                                  | torch
-explainer/lessons             | torch numpy trace recorder sampler                                 | sklearn
-explainer/lessons/__init__.py | explainer trace                                                    |
-explainer/lessons/vision.py   | torch                                                              |
-explainer/plots               | matplotlib numpy trace theme flow chain surface                    |
-explainer/mobjects            | manim cairo svgelements numpy trace theme flow chain surface       | lessons typst
-explainer/page                | numpy trace theme flow chain surface                               |
-explainer/render.py           | rich                                                               |
-explainer/testing.py          | verify                                                             | torch pytest
-explainer/integrations        |                                                                    | anything
-explainer/doctor.py           |                                                                    | torch lessons
-explainer/cli                 | click rich                                                         | anything
-explainer/cli.py              | click rich                                                         | anything
-scenes                        | manim numpy trace theme flow chain surface mobjects                |
+file or folder                | when it is loaded                                                         | lazily
+------------------------------|---------------------------------------------------------------------------|---------------
+explainer/__init__.py         |                                                                           | anything
+explainer/errors.py           |                                                                           |
+explainer/theme.py            |                                                                           |
+explainer/architecture.py     |                                                                           |
+explainer/statistics.py       | numpy                                                                     |
+explainer/storage.py          | numpy safetensors                                                         |
+explainer/recordings.py       | numpy storage                                                             |
+explainer/writer.py           | numpy storage statistics architecture                                     |
+explainer/trace.py            | numpy storage recordings statistics architecture                          | pandas
+explainer/recorder            | explainer torch numpy trace storage writer statistics architecture        |
+explainer/flow.py             | numpy trace                                                               |
+explainer/chain.py            | numpy trace architecture                                                  |
+explainer/predictions.py      | numpy trace                                                               |
+explainer/surface.py          | numpy trace                                                               |
+explainer/sampler.py          | torch numpy surface                                                       |
+explainer/verify.py           | numpy trace chain                                                         | torch
+explainer/lessons             | torch numpy trace recorder sampler                                        | sklearn
+explainer/lessons/__init__.py | explainer trace                                                           |
+explainer/lessons/vision.py   | torch                                                                     |
+explainer/plots               | matplotlib numpy trace theme flow chain surface                           |
+explainer/mobjects            | manim cairo svgelements numpy trace theme flow chain surface architecture | lessons typst
+explainer/page                | numpy trace theme flow chain surface                                      |
+explainer/render.py           | rich                                                                      |
+explainer/testing.py          | verify                                                                    | torch pytest
+explainer/integrations        |                                                                           | anything
+explainer/doctor.py           |                                                                           | torch lessons
+explainer/cli                 | click rich                                                                | anything
+explainer/cli.py              | click rich                                                                | anything
+scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline  |
 """
 
 

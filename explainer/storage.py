@@ -15,7 +15,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -31,9 +31,9 @@ Array = NDArray[Any]
 FORMAT = 1  # the number of the format that this version writes
 CHUNK = 1 << 16  # bytes under one checksum
 _BLOCK = 16 << 20  # bytes an arena grows by
-_CODES = {
-    "float64": "F64", "float32": "F32", "float16": "F16", "int64": "I64", "int32": "I32", "int16": "I16",
-    "int8": "I8", "uint64": "U64", "uint32": "U32", "uint16": "U16", "uint8": "U8", "bool": "BOOL",
+_CODES = {  # numpy's short names of dtypes, and safetensors'
+    "f8": "F64", "f4": "F32", "f2": "F16", "i8": "I64", "i4": "I32", "i2": "I16", "i1": "I8",
+    "u8": "U64", "u4": "U32", "u2": "U16", "u1": "U8", "b1": "BOOL",
 }  # fmt: skip
 _NAMES = {code: name for name, code in _CODES.items()}
 
@@ -58,18 +58,19 @@ class Arena:
         """Bytes reserved so far."""
         return sum(self._used)
 
-    def reserve(self, keys: Sequence[str], shapes: Sequence[tuple[int, ...]], dtype: np.dtype[Any]) -> Array:
+    def reserve(self, keys: Iterable[str], shapes: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> Array:
         """Make room for arrays of one dtype that lie one behind the other.
 
         Returns:
             One flat array over the room of all of them, not yet filled.
         """
-        sizes = [math.prod(shape) * dtype.itemsize for shape in shapes]
-        block, start = self._room(sum(sizes), dtype.itemsize)
+        shapes = tuple(shapes)
+        width, code = dtype.itemsize, _CODES[dtype.str[1:]]
+        block, start = self._room(sum(map(math.prod, shapes)) * width, width)
         stop = start
-        for key, shape, size in zip(keys, shapes, sizes, strict=True):
-            self.entries[key] = (_CODES[dtype.name], tuple(shape), block, stop)
-            stop += size
+        for key, shape in zip(keys, shapes, strict=True):
+            self.entries[key] = (code, shape, block, stop)
+            stop += math.prod(shape) * width
         self._used[block] = stop
         return self._blocks[block][start:stop].view(dtype)
 
@@ -125,30 +126,35 @@ class Arena:
             self._blocks[self._current][start:stop] = 0
             self._used[self._current] = stop
 
-    def write(self, path: Path, metadata: dict[str, Any]) -> None:
-        """Write the arena as one safetensors file, under a temporary name until it is whole."""
+    def sealed(self, metadata: Mapping[str, Any]) -> "SealedArena":
+        """Lay out the file: its header but for the checksums, which take longer, and its data."""
         self._pad_to(-(-self._used[self._current] // 8) * 8)
         blocks = [block[:used] for block, used in zip(self._blocks, self._used, strict=True) if used]
-        starts = np.cumsum([0, *self._used])
-        sums = [sum_ for block in blocks for sum_ in _checksums(block)]
+        starts = np.cumsum([0, *self._used]).tolist()
         header: dict[str, Any] = {"__metadata__": {"explainer": json.dumps(metadata)}}
         for key, (code, shape, block, start) in self.entries.items():
-            size = _size(code, shape)
-            first = int(starts[block]) + start
-            header[key] = {"dtype": code, "shape": shape, "data_offsets": (first, first + size)}
-        end = int(starts[-1])
-        header["checksums"] = {
-            "dtype": "U64",
-            "shape": (len(sums) + 1,),
-            "data_offsets": (end, end + 8 * len(sums) + 8),
-        }
+            first = starts[block] + start
+            header[key] = {"dtype": code, "shape": shape, "data_offsets": (first, first + _size(code, shape))}
+        end, sums = starts[-1], 1 + sum(-(-len(block) // CHUNK) for block in blocks)
+        header["checksums"] = {"dtype": "U64", "shape": (sums,), "data_offsets": (end, end + 8 * sums)}
         text = json.dumps(header, separators=(",", ":")).encode()
-        text += b" " * (-len(text) % 8)
-        tail = np.array([zlib.crc32(text), *sums], np.uint64)
+        return SealedArena(text + b" " * (-len(text) % 8), blocks)
+
+
+class SealedArena:
+    """A shard's file, ready to be written: by another thread, since it is only long calls that need no interpreter."""
+
+    def __init__(self, header: bytes, blocks: list[NDArray[np.uint8]]) -> None:
+        self._header, self._blocks = header, blocks
+
+    def write(self, path: Path) -> None:
+        """Write the file, under a temporary name until it is whole."""
+        sums = [each for block in self._blocks for each in _checksums(block)]
+        tail = np.array([zlib.crc32(self._header), *sums], np.uint64)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             with open(temporary, "wb", buffering=0) as file:
-                for part in (len(text).to_bytes(8, "little") + text, *blocks, tail):
+                for part in (len(self._header).to_bytes(8, "little") + self._header, *self._blocks, tail):
                     _write_all(file.fileno(), part)
             os.replace(temporary, path)
         finally:

@@ -3,7 +3,8 @@
 import json
 import os
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explainer.errors import RecordingError
-from explainer.statistics import summarise
+from explainer.statistics import Moments, summarise
 from explainer.storage import FORMAT, Arena, Array, Shard, key_of, shard_path, shard_paths
 
 _SHARD_BYTES = 12 << 20  # small enough to be still in the cache when it is written
@@ -25,7 +26,7 @@ class StepRecord:
 
     step: int
     scalars: dict[str, float] = field(default_factory=dict)
-    moments: dict[str, dict[str, Array]] = field(default_factory=dict)  # kind -> name -> (8,)
+    moments: dict[str, dict[str, Moments]] = field(default_factory=dict)  # by kind and name
     events: list[str] = field(default_factory=list)
 
 
@@ -45,7 +46,9 @@ class TraceWriter:
         self.shards: list[Shard] = []
         self.nbytes = 0  # of all tensors kept so far, those of the shards on disk included
         self._written = 0
-        self._arena = Arena()
+        self._arena, self._spare = Arena(), Arena()  # while one is written, the other is filled
+        self._pen = ThreadPoolExecutor(1, "explainer-writer")  # starts its thread at the first shard
+        self._writing: Future[None] | None = None
         self._records: list[StepRecord] = []
         self.about: dict[str, Any] = {}
         self._text = ""
@@ -68,14 +71,25 @@ class TraceWriter:
         return self._records[-1] if self._records else None
 
     def reserve(
-        self, kind: str, step: int, named: Sequence[tuple[str, tuple[int, ...]]], dtype: np.dtype[Any]
+        self, what: Iterable[tuple[str, str, int]], shapes: Iterable[tuple[int, ...]], dtype: np.dtype[Any]
     ) -> Array:
-        """Make room for one step's tensors of a kind; returns one flat array over all of it, to be filled."""
-        flat = self._arena.reserve(
-            [key_of(kind, name, step) for name, _ in named], [shape for _, shape in named], dtype
-        )
+        """Make room for tensors, each a (kind, name, step); returns one flat array over all of it, to be filled."""
+        flat = self._arena.reserve([key_of(*each) for each in what], shapes, dtype)
         self.nbytes += flat.nbytes
         return flat
+
+    def keep(self, step: int, tensors: Iterable[tuple[str, str, Array]]) -> None:
+        """Keep tensors of a step, each a (kind, name, values)."""
+        by_dtype: dict[np.dtype[Any], list[tuple[str, str, Array]]] = {}
+        for each in tensors:
+            by_dtype.setdefault(each[2].dtype, []).append(each)
+        for dtype, members in by_dtype.items():
+            what = [(kind, name, step) for kind, name, _ in members]
+            flat = self.reserve(what, [values.shape for _, _, values in members], dtype)
+            start = 0
+            for _, _, values in members:
+                flat[start : start + values.size] = values.reshape(-1)
+                start += values.size
 
     def keep_constant(self, name: str, values: Array) -> None:
         """Keep an array that is the same for the whole run."""
@@ -105,10 +119,23 @@ class TraceWriter:
             self.shards.append(Shard(self._arena.arrays(), {"names": names}))
             self._arena = Arena()
         else:
-            self._arena.write(shard_path(self.folder, self._written), {"names": names})
+            self.wait()
+            sealed = self._arena.sealed({"names": names})
+            self._writing = self._pen.submit(sealed.write, shard_path(self.folder, self._written))
+            self._arena, self._spare = self._spare, self._arena
             self._arena.clear()
         self._written += 1
         self._records = []
+
+    def wait(self) -> None:
+        """Wait until every finished shard is on disk; an error of writing it is raised here."""
+        if self._writing is not None:
+            writing, self._writing = self._writing, None
+            writing.result()
+
+    def close(self) -> None:
+        """End the thread that writes."""
+        self._pen.shutdown()
 
     def describe(self, about: dict[str, Any], *, finished: bool = False) -> None:
         """Write `trace.json`, if it would say anything new."""
@@ -128,17 +155,13 @@ def _tables(records: Sequence[StepRecord], names: dict[str, list[str]]) -> dict[
     """Stack what the steps hold into arrays; puts the names of their columns into `names`."""
     tables: dict[str, NDArray[Any]] = {"steps": np.array([record.step for record in records], np.int64)}
     kinds = dict.fromkeys(kind for record in records for kind in record.moments)
-    for table in ("scalars", *kinds):
-        rows = [record.scalars if table == "scalars" else record.moments.get(table, {}) for record in records]
+    for kind in ("scalars", *kinds):
+        rows: list[Any] = [record.scalars if kind == "scalars" else record.moments.get(kind, {}) for record in records]
         found: list[str] = list(dict.fromkeys(name for row in rows for name in row))
-        shape = np.shape(next(value for row in rows for value in row.values())) if found else ()
-        values = np.full((len(records), len(found), *shape), np.nan)  # NaN: not seen in that step
-        for index, row in enumerate(rows):
-            for column, name in enumerate(found):
-                if name in row:
-                    values[index, column] = row[name]
-        key = "scalars" if table == "scalars" else f"statistics/{table}"
-        tables[key], names[key] = values if table == "scalars" or not found else summarise(values), found
+        unseen = np.nan if kind == "scalars" else (np.nan,) * len(Moments._fields)
+        values = np.array([[row.get(name, unseen) for name in found] for row in rows], np.float64)
+        table = "scalars" if kind == "scalars" else f"statistics/{kind}"
+        tables[table], names[table] = values if kind == "scalars" or not found else summarise(values), found
     known = list(dict.fromkeys(event for record in records for event in record.events))
     code = {event: index for index, event in enumerate(known)}
     longest = max(len(record.events) for record in records)

@@ -1,6 +1,5 @@
 """`explainer.record`: a training run, recorded through hooks, not one line of it changed."""
 
-import functools
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -17,8 +16,8 @@ from explainer.recorder.options import Options, check_modules, read_options, sel
 from explainer.recorder.parameters import ParameterWatch
 from explainer.recorder.passes import Listener, Pass, union
 from explainer.recorder.probe import Probe
-from explainer.recorder.tensors import flat_array
-from explainer.statistics import Moments
+from explainer.recorder.tensors import array_of
+from explainer.statistics import Summary
 from explainer.trace import Trace, open_trace
 from explainer.writer import StepRecord, TraceWriter
 
@@ -107,9 +106,9 @@ class Recorder:
         self._path, self._overwrite = path, overwrite
         self._optimizer, self._options, self._parameters, self._probe = optimizer, options, parameters, probe
         self._about = About(model, layers, parameters, criterion, optimizer, options)
-        self._moments = Moments()
+        self._summary = Summary()
         self._listener = Listener(
-            model, layers, criterion, options, moments=self._moments, guard=self._guard, begin=self._begin_pass
+            model, layers, criterion, options, summary=self._summary, guard=self._guard, begin=self._begin_pass
         )
         self._handles: list[RemovableHandle] = []
         self._state = "new"  # then "running", then "over"
@@ -127,12 +126,11 @@ class Recorder:
         if self._state != "new":
             raise RecordingError("this recorder was used already: call explainer.record again for another run")
         self._writer = TraceWriter(self._path, overwrite=self._overwrite)
-        self._watch = ParameterWatch(self._parameters, self._writer, self._options.keep, self._moments)
+        self._watch = ParameterWatch(self._parameters, self._writer, self._options.keep, self._summary)
         if self._probe is not None:
-            self._writer.keep_constant("probe.inputs", flat_array(self._probe.inputs).reshape(self._probe.inputs.shape))
+            self._writer.keep_constant("probe.inputs", array_of(self._probe.inputs))
             if self._probe.targets is not None:
-                targets = self._probe.targets
-                self._writer.keep_constant("probe.targets", flat_array(targets).reshape(targets.shape))
+                self._writer.keep_constant("probe.targets", array_of(self._probe.targets))
         self._writer.describe(self._about.to_json())
         self._state = "running"
         self._handles = [self._listener.follow()]
@@ -147,6 +145,7 @@ class Recorder:
         self._take_hooks_off()
         if self._state == "running":
             self._guard(self._finish)()
+            self._writer.close()
             self._state = "over"
             if error is None and self.failure is None and not self._about.backward_seen:
                 warnings.warn(self._about.nothing(), ExplainerWarning, stacklevel=2)
@@ -155,6 +154,7 @@ class Recorder:
         self._settle()
         self._watch.finish(self._step)
         self._writer.flush()
+        self._writer.wait()
         self._writer.describe(self._about.to_json(), finished=True)
 
     def _take_hooks_off(self) -> None:
@@ -167,7 +167,6 @@ class Recorder:
     def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
         """Keep a failure of the recorder away from the training."""
 
-        @functools.wraps(function)
         def guarded(*args: Any, **kwargs: Any) -> Any:
             if self.failure is not None or self._state != "running":
                 return None
@@ -326,33 +325,28 @@ class Recorder:
         if self._owed is None:
             self._watch.finish(self._step)
             self._flush()
+            self._writer.wait()
 
     # What a step showed
 
     def _store_passes(self, record: StepRecord, passes: list[Pass]) -> None:
+        kept = []
         for kind in ("inputs", "activations", "gradients", "targets", "criterion"):
             seen = union(passes, kind, self._options.examples)
-            if kind != "criterion":
-                record.moments[kind] = {name: each.moments for name, each in seen.items()}
-            for name, each in seen.items():
-                if each.kept is not None:
-                    self._keep(kind, name, each.kept)
+            record.moments[kind] = {name: each.moments for name, each in seen.items() if each.moments is not None}
+            kept += [(kind, name, each.kept) for name, each in seen.items() if each.kept is not None]
+        self._writer.keep(self._step, kept)
 
     def _store_probe(self, record: StepRecord) -> None:
         activations, loss = self._probed
         if self._listener.keep:
-            for name, activation in activations.items():
-                self._keep("probe", name, activation)
+            self._writer.keep(self._step, [("probe", name, array_of(each)) for name, each in activations.items()])
         if loss is not None:
             record.scalars["probe_loss"] = loss
         self._probed = ({}, None)
 
-    def _keep(self, kind: str, name: str, tensor: torch.Tensor) -> None:
-        values = flat_array(tensor)
-        self._writer.reserve(kind, self._step, [(name, tuple(tensor.shape))], values.dtype)[...] = values
-
     def _scalars(self, passes: list[Pass]) -> dict[str, float]:
-        losses = [float(loss.mean()) for each in passes for loss in each.losses]
+        losses = [float(loss if loss.ndim == 0 else loss.mean()) for each in passes for loss in each.losses]
         found = {"loss": sum(losses) / len(losses)} if losses else {}
         self._about.loss_seen |= bool(losses)
         for index, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):

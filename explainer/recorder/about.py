@@ -37,6 +37,7 @@ class About:
         self._wiring: Wiring | None = None
         self._order: dict[str, None] = {}
         self._lacks: dict[str, tuple[str, int, int]] = {}  # name -> reason, how often, first step
+        self._model_json: dict[str, Any] | None = None  # it does not change once the wiring is known
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def take_step(self, step: int, passes: Iterable[Pass], without_gradient: Iterable[str]) -> None:
@@ -84,7 +85,10 @@ class About:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `trace.json` says, all but the number of shards."""
-        model = describe(self._model, self._layers, self._wiring, self._criterion, self._optimizer)
+        model = self._model_json
+        if model is None:
+            model = describe(self._model, self._layers, self._wiring, self._criterion, self._optimizer).to_json()
+            self._model_json = model if self._wiring else None
         return {
             "created": self._created,
             "versions": {
@@ -95,7 +99,7 @@ class About:
             },
             "keep": [kind for kind in KINDS if kind in self._options.keep],
             "examples": self._options.examples,
-            "model": model.to_json(),
+            "model": model,
             "layers": list(self._order),
             "missing": self._missing(),
             "aliases": dict(self._wiring.aliases) if self._wiring else {},

@@ -5,28 +5,29 @@ operations. What is kept is cloned at the hook, so that nothing later can reach 
 """
 
 from collections import deque
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+import numpy as np
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from explainer.recorder.options import Options
-from explainer.recorder.tensors import flat_array, named_tensors
+from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
 from explainer.recorder.wiring import Wiring
-from explainer.statistics import Moments, merged
+from explainer.statistics import Moments, Summary, merged
 from explainer.storage import Array
 
 _UNANSWERED = 16  # forward passes that may wait for their backward pass; more are a validation that forgot no_grad
 
 
 class Seen(NamedTuple):
-    """One tensor as it passed by: its first examples if they are kept, and the moments of all of it."""
+    """One tensor as it passed by: a copy of its first examples, if kept, and the moments of all of it, if wanted."""
 
-    kept: torch.Tensor | None  # (example, …)
-    moments: Array  # (8,)
+    kept: Array | None  # (example, …)
+    moments: Moments | None
 
 
 @dataclass
@@ -66,12 +67,12 @@ class Listener:
         criterion: nn.Module | None,
         options: Options,
         *,
-        moments: Moments,
+        summary: Summary,
         guard: Guard,
         begin: Callable[[], bool],
     ) -> None:
         self._model, self._layers, self._criterion = model, layers, criterion
-        self.keep, self._examples, self._moments = options.keep, options.examples, moments
+        self.keep, self._examples, self._summary = options.keep, options.examples, summary
         self._guard, self._begin = guard, begin
         self._handles: list[RemovableHandle] = []
         self._passes: deque[Pass] = deque()
@@ -115,7 +116,7 @@ class Listener:
         if not self._begin():
             return
         now = self._open()
-        tensors = [tensor for _, tensor in named_tensors("inputs", (args, kwargs))]
+        tensors = argument_tensors(args, kwargs)
         for index, tensor in enumerate(tensors):
             now.put("inputs", f"inputs[{index}]" if index else "inputs", self._see("inputs", tensor))
         if now.wiring:
@@ -139,13 +140,12 @@ class Listener:
             call = now.calls[layer] = now.calls.get(layer, -1) + 1
             name = f"{layer}:{call}" if call else layer
             now.events.append(f"forward {name}")
-            tensors = [(name, output)] if isinstance(output, torch.Tensor) else named_tensors(name, output)
+            tensors = named_tensors(name, output)
             for each, tensor in tensors:
                 now.put("activations", each, self._see("activations", tensor))
                 self._await_gradient(now, each, tensor)
             if now.wiring and tensors:
-                given = [tensor for _, tensor in named_tensors("", args)]
-                now.wiring.take_call(name, given, [tensor for _, tensor in tensors])
+                now.wiring.take_call(name, argument_tensors(args, {}), [tensor for _, tensor in tensors])
 
         return hook
 
@@ -153,12 +153,12 @@ class Listener:
         if not self._passes or not isinstance(output, torch.Tensor) or not output.requires_grad:
             return
         now = self._passes[-1]
-        given = [tensor for _, tensor in named_tensors("", (args, kwargs))]
+        given = argument_tensors(args, kwargs)
         now.losses.append(output.detach().clone())
         now.events.append("loss")
         for index, target in enumerate(given[1:]):
             now.put("targets", f"targets[{index}]" if index else "targets", self._see("targets", target))
-        now.put("criterion", "input", self._see("activations", given[0]))
+        now.put("criterion", "input", self._see("activations", given[0], summarised=False))
         self._await_gradient(now, "gradient", given[0], kind="criterion")
         if now.wiring:
             now.wiring.take_criterion(given[0])
@@ -172,26 +172,29 @@ class Listener:
 
         def receive(gradient: torch.Tensor) -> None:
             now.answered = True
-            if kind == "gradients":
+            of_layer = kind == "gradients"
+            if of_layer:
                 now.events.append(f"backward {name}")
-            now.put(kind, name, self._see("gradients", gradient))
+            now.put(kind, name, self._see("gradients", gradient, summarised=of_layer))
 
         tensor.register_hook(self._guard(receive))
 
-    def _see(self, kind: str, tensor: torch.Tensor) -> Seen:
+    def _see(self, kind: str, tensor: torch.Tensor, *, summarised: bool = True) -> Seen:
+        values = array_of(tensor)
         kept = None
         if kind in self.keep:
-            part = tensor.detach()
-            kept = (part if part.ndim == 0 or self._examples is None else part[: self._examples]).clone()
-        return Seen(kept, self._moments.of(flat_array(tensor))[0])
+            kept = np.array(values[: self._examples] if values.ndim else values)
+        return Seen(kept, self._summary.of(values.reshape(-1)) if summarised else None)
 
 
-def union(passes: Iterable[Pass], kind: str, examples: int | None) -> dict[str, Seen]:
+def union(passes: Sequence[Pass], kind: str, examples: int | None) -> dict[str, Seen]:
     """Join what several passes of one step showed, as if their batches had been one.
 
     Returns:
         Per name the first `examples` examples over all passes, and the moments of all examples.
     """
+    if len(passes) == 1:
+        return passes[0].seen.get(kind, {})
     joined: dict[str, Seen] = {}
     for each in passes:
         for name, seen in each.seen.get(kind, {}).items():
@@ -204,5 +207,6 @@ def _append(first: Seen, second: Seen, examples: int | None) -> Seen:
     kept = first.kept
     if kept is not None and second.kept is not None and kept.ndim and kept.shape[1:] == second.kept.shape[1:]:
         room = None if examples is None else examples - len(kept)
-        kept = kept if room == 0 else torch.cat([kept, second.kept[:room]])
-    return Seen(kept, merged(first.moments, second.moments))
+        kept = kept if room == 0 else np.concatenate([kept, second.kept[:room]])
+    both = merged(first.moments, second.moments) if first.moments and second.moments else None
+    return Seen(kept, both)

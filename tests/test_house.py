@@ -33,6 +33,7 @@ explainer/writer.py           | numpy storage statistics architecture           
 explainer/trace.py            | numpy storage recordings statistics architecture                          | pandas
 explainer/recorder            | explainer torch numpy trace storage writer statistics architecture        |
 explainer/flow.py             | numpy trace                                                               |
+explainer/baseline.py         | trace                                                                     |
 explainer/chain.py            | numpy trace architecture                                                  |
 explainer/predictions.py      | numpy trace                                                               |
 explainer/surface.py          | numpy trace                                                               |
@@ -41,7 +42,7 @@ explainer/verify.py           | numpy trace chain                               
 explainer/lessons             | torch numpy trace recorder sampler                                        | sklearn
 explainer/lessons/__init__.py | explainer trace                                                           |
 explainer/lessons/vision.py   | torch                                                                     |
-explainer/plots               | matplotlib numpy trace theme flow chain surface                           |
+explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline      |
 explainer/mobjects            | manim cairo svgelements numpy trace theme flow chain surface architecture | lessons typst
 explainer/page                | numpy trace theme flow chain surface                                      |
 explainer/render.py           | rich                                                                      |

@@ -1,0 +1,109 @@
+"""Numbers behind the pictures of gradient flow: how large a gradient is at each layer, and why one has no number.
+
+All of them are over whole batches, because they are made of a trace's statistics, which always are.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explainer.errors import TraceError, unknown
+
+if TYPE_CHECKING:
+    from explainer.trace import Trace
+
+MEASURES = {"norm": "norm", "mean": "abs_mean", "max": "max_abs"}  # what a user says -> the statistic of a trace
+
+
+def gradient_norms(trace: Trace) -> NDArray[np.float64]:
+    """Return ‖∂loss/∂activation‖ as (layer, step), in the order of `trace.layers`; NaN where there is none."""
+    return gradient_sizes(trace, "norm")
+
+
+def gradient_sizes(trace: Trace, measure: str = "norm") -> NDArray[np.float64]:
+    """Return how large the gradient is at each layer's output, at every recorded step.
+
+    Args:
+        measure: "norm" (the root of the sum of squares), "mean" (of the absolute values) or "max" (their largest).
+
+    Returns:
+        (layer, step), in the order of `trace.layers`; NaN where a layer has no gradient.
+
+    Raises:
+        TraceError: There is no such measure.
+    """
+    if measure not in MEASURES:
+        raise TraceError(unknown("measure of a gradient", measure, MEASURES))
+    return _statistic(trace, MEASURES[measure])
+
+
+def _statistic(trace: Trace, statistic: str) -> NDArray[np.float64]:
+    recorded: dict[str, Any] = trace.statistics.get("gradients", {})
+    nothing = np.full(len(trace), np.nan)
+    rows = [recorded[layer][statistic] if layer in recorded else nothing for layer in trace.layers]
+    return np.array(rows, np.float64).reshape(len(rows), len(trace))
+
+
+@dataclass(frozen=True)
+class LayerGradient:
+    """How large the gradient is at one layer's output in one step.
+
+    Attributes:
+        size: In the measure asked for; NaN where there is none, and possibly where it is not finite.
+        nonfinite: How many of its values are infinite or NaN.
+        missing: Why there is none; empty where there is one.
+    """
+
+    layer: str
+    size: float
+    nonfinite: int = 0
+    missing: str = ""
+
+    @property
+    def drawable(self) -> bool:
+        """Whether a logarithmic scale has a place for it."""
+        return not self.missing and bool(np.isfinite(self.size)) and self.size > 0
+
+
+def gradients_at(trace: Trace, step: int = -1, measure: str = "norm") -> list[LayerGradient]:
+    """Return the gradient at each layer's output in one step, in forward order, none left out.
+
+    Layers that were never called, and so stand in `trace.missing` alone, come first.
+
+    Args:
+        step: A recorded step; a negative one counts from the last.
+        measure: "norm", "mean" or "max".
+
+    Raises:
+        TraceError: The step was not recorded, there is no such measure, or no layer has a gradient at that step.
+    """
+    index = trace.index_of(step)
+    sizes, counts = gradient_sizes(trace, measure)[:, index], _statistic(trace, "nonfinite")[:, index]
+    found = [
+        LayerGradient(layer, float(size), missing=_why(trace, layer, int(trace.steps[index])))
+        if np.isnan(count)
+        else LayerGradient(layer, float(size), nonfinite=int(count))
+        for layer, size, count in zip(trace.layers, sizes, counts, strict=True)
+    ]
+    if all(each.missing for each in found):
+        reasons = ", ".join(dict.fromkeys(each.missing for each in found)) or "no layer was recorded"
+        raise TraceError(f"no gradient was recorded at step {trace.steps[index]}: {reasons}")
+    uncalled = [layer for layer in trace.model.layers if layer in trace.missing and layer not in trace.layers]
+    return [*(LayerGradient(layer, float("nan"), missing=trace.missing[layer]) for layer in uncalled), *found]
+
+
+def _why(trace: Trace, layer: str, step: int) -> str:
+    return trace.missing.get(layer, f"no gradient was seen at step {step}")
+
+
+def factors(gradients: list[LayerGradient]) -> list[float | None]:
+    """Return by what each layer's gradient differs from the next layer's, nearer the loss; None where one has no place.
+
+    In a chain of layers this is what the backward pass kept on its way through the next layer.
+    """
+    return [here.size / next_.size if here.drawable and next_.drawable else None for here, next_ in pairwise(gradients)]

@@ -1,0 +1,77 @@
+"""Figures, each of which answers one question about a trace: `plots.NOUN(trace, *, ax=None, …) -> Axes`.
+
+They draw on the axes given, never show, never save, and leave rcParams alone. The functions are bound when they are
+first used, so that listing the figures loads no matplotlib.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from explainer.errors import TraceError, unknown
+
+if TYPE_CHECKING:
+    from explainer.plots.bars_of_layers import gradient_flow as gradient_flow
+    from explainer.plots.curve_of_loss import loss as loss
+    from explainer.plots.image_and_classes import classification as classification
+    from explainer.plots.saving import save as save
+
+
+@dataclass(frozen=True)
+class Figure:
+    """One figure.
+
+    Attributes:
+        question: What it answers, in one sentence.
+        home: The module that draws it.
+    """
+
+    name: str
+    question: str
+    home: str
+
+    @property
+    def draw(self) -> Callable[..., Any]:
+        """The function that draws it; loads matplotlib."""
+        function: Callable[..., Any] = getattr(import_module(f"explainer.plots.{self.home}"), self.name)
+        return function
+
+
+FIGURES = {
+    figure.name: figure
+    for figure in (
+        Figure("loss", "Does the network learn, and is it better than knowing nothing?", "curve_of_loss"),
+        Figure("gradient_flow", "How much of the gradient reaches each layer?", "bars_of_layers"),
+        Figure("classification", "What did the network see in one image, before and after?", "image_and_classes"),
+    )
+}
+
+__all__ = ["FIGURES", "Figure", "find", "save", *FIGURES]
+
+
+def find(name: str) -> Figure:
+    """Return a figure by its name, written with "_" or "-".
+
+    Raises:
+        TraceError: There is none; the nearest is named.
+    """
+    plain = name.replace("-", "_")
+    if plain not in FIGURES:
+        raise TraceError(unknown("figure", plain, FIGURES))
+    return FIGURES[plain]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "save":
+        value: Any = import_module("explainer.plots.saving").save
+    elif name in FIGURES:
+        value = FIGURES[name].draw
+    else:
+        raise AttributeError(f"module 'explainer.plots' has no attribute {name!r}")
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)

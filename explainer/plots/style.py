@@ -1,0 +1,123 @@
+"""How every figure looks: sizes that the last row can read, the theme's colours, a title with a quiet line below it.
+
+Only the axes that are drawn on are styled; rcParams are read (font, base size), never written.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import matplotlib as mpl
+from matplotlib.axes import Axes
+from matplotlib.colors import to_rgba
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from explainer.errors import TraceError, unknown
+from explainer.theme import DARK, LIGHT, THEMES, Theme
+
+WIDTH, HEIGHT = 8.0, 4.5  # inches of a new figure: a slide, 16:9, on which 11 points are 3.4 % of the height
+
+# Sizes of text, as multiples of rcParams["font.size"].
+TITLE, LABEL, TICK, NOTE = 1.5, 1.15, 1.1, 1.0
+
+
+def points(times: float) -> float:
+    """Return a size of text in points."""
+    return float(mpl.rcParams["font.size"]) * times
+
+
+def prepare(ax: Axes | None, theme: Theme | str | None) -> tuple[Axes, Theme]:
+    """Return the axes to draw on and their theme.
+
+    Args:
+        ax: Where to draw; None makes a new figure of slide size.
+        theme: A theme or its name, which also colours the figure's background; None leaves the background as it is,
+            and takes the theme that is legible on it.
+
+    Raises:
+        TraceError: There is no such theme.
+    """
+    if isinstance(theme, str):
+        if theme not in THEMES:
+            raise TraceError(unknown("theme", theme, THEMES))
+        theme = THEMES[theme]
+    ax = _new_axes() if ax is None else ax
+    if theme is not None:
+        ax.figure.set_facecolor(theme.background)
+    ax.set_facecolor("none")
+    return ax, theme or _legible(ax)
+
+
+def _new_axes() -> Axes:
+    import matplotlib.pyplot as plt  # so that plt.show() shows it
+
+    figure = plt.figure(figsize=(WIDTH, HEIGHT), dpi=160, layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12))
+    return figure.add_subplot()
+
+
+def background(ax: Axes) -> tuple[float, float, float]:
+    """Return the colour behind axes: their figure's, or where that is transparent, that of the figure around it."""
+    for figure in (ax.figure, ax.get_figure(root=True)):
+        if figure is not None:
+            *colour, opacity = to_rgba(figure.get_facecolor())
+            if opacity > 0:
+                return colour[0], colour[1], colour[2]
+    return (1.0, 1.0, 1.0)
+
+
+def _legible(ax: Axes) -> Theme:
+    red, green, blue = background(ax)
+    return DARK if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else LIGHT
+
+
+def dress(ax: Axes, theme: Theme, *, grid: bool = True) -> None:
+    """Give axes the theme's colours, legible ticks, and lines only where they help."""
+    for side, spine in ax.spines.items():
+        spine.set_visible(side in ("left", "bottom"))
+        spine.set_color(theme.line)
+    ax.tick_params(which="both", color=theme.line, labelcolor=theme.quiet, labelsize=points(TICK))
+    for axis in (ax.xaxis, ax.yaxis):
+        axis.label.set(color=theme.text, fontsize=points(LABEL))
+    ax.set_axisbelow(True)
+    if grid:
+        ax.grid(visible=True, axis="y", which="major", color=theme.line, linewidth=0.6, alpha=0.45)
+
+
+def entitle(ax: Axes, title: str, notes: Sequence[str], theme: Theme) -> None:
+    """Write a title, and quiet lines between it and the axes."""
+    size = points(NOTE)
+    lines = [note for note in notes if note]
+    ax.set_title(
+        title, loc="left", color=theme.text, fontsize=points(TITLE), fontweight="bold", pad=8 + 1.45 * size * len(lines)
+    )
+    if lines:
+        ax.annotate(
+            "\n".join(lines),
+            (0, 1),
+            (0, 5),
+            xycoords="axes fraction",
+            textcoords="offset points",
+            va="bottom",
+            color=theme.quiet,
+            fontsize=size,
+            linespacing=1.25,
+        )
+
+
+def number(value: float, digits: int = 3) -> str:
+    """Write a number for the eye: a few digits that count, a real minus sign, powers of ten where they are shorter."""
+    if value == 0:
+        return "0"
+    if 1e-3 <= abs(value) < 1e4:
+        written = f"{value:#.{digits}g}" if abs(value) < 10 ** (digits - 1) else f"{value:.0f}"
+        return written.replace("-", "−")
+    mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
+    return f"{mantissa}×10{raised(int(exponent))}".replace("-", "−")
+
+
+def raised(exponent: int) -> str:
+    """Write an exponent in raised digits."""
+    return str(exponent).translate(_RAISED)
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

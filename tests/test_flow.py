@@ -1,0 +1,130 @@
+"""The numbers of gradient flow are those of a chain rule worked by hand, and a layer without one says why."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import explainer
+from explainer import flow, lessons
+from explainer.errors import TraceError
+from explainer.trace import Trace
+
+
+class Troubled(nn.Module):
+    """A network in which one layer gets a gradient of zero, and one is never called."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.unused = nn.Linear(2, 2)
+        self.first, self.dead, self.last = nn.Linear(4, 6), nn.Linear(6, 6), nn.Linear(6, 3)
+
+    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
+        seen = torch.tanh(self.first(inputs))
+        return torch.as_tensor(self.last(seen + 0 * self.dead(seen)))
+
+
+def record_steps(model: nn.Module, steps: int = 3, criterion: nn.Module | None = None, scale: float = 1.0) -> Trace:
+    torch.manual_seed(0)
+    criterion = criterion or nn.CrossEntropyLoss()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, examples=None) as recorder:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            criterion(model(scale * torch.randn(5, 4)), torch.randint(0, 3, (5,))).backward()
+            optimizer.step()
+    return recorder.trace
+
+
+@pytest.fixture(scope="module")
+def troubled() -> Trace:
+    torch.manual_seed(0)
+    return record_steps(Troubled())
+
+
+def test_gradient_norms_are_those_of_a_chain_rule_worked_by_hand() -> None:
+    trace = lessons.record_lesson("two-layer", steps=5)
+    norms = flow.gradient_norms(trace)
+    assert trace.layers == ("L1", "S", "L2")
+    assert norms.shape == (3, 5)
+    for step in range(5):
+        W1, b1 = trace.parameters["L1.weight"][step], trace.parameters["L1.bias"][step]
+        W2, b2 = trace.parameters["L2.weight"][step], trace.parameters["L2.bias"][step]
+        S = 1 / (1 + np.exp(-(trace.inputs[step] @ W1.T + b1)))
+        to_L2 = 2 * (S @ W2.T + b2 - trace.targets[step])
+        to_S = to_L2 @ W2
+        by_hand = [np.linalg.norm(each) for each in (to_S * S * (1 - S), to_S, to_L2)]
+        np.testing.assert_allclose(norms[:, step], by_hand, rtol=1e-12)
+
+
+@pytest.mark.parametrize(
+    ("measure", "of"),
+    [
+        ("norm", lambda gradient: np.sqrt((gradient**2).sum())),
+        ("mean", lambda gradient: np.abs(gradient).mean()),
+        ("max", lambda gradient: np.abs(gradient).max()),
+    ],
+)
+def test_each_measure_is_what_its_name_says(troubled: Trace, measure: str, of: object) -> None:
+    sizes = flow.gradient_sizes(troubled, measure)
+    for row, layer in zip(sizes, troubled.layers, strict=True):
+        np.testing.assert_allclose(row, [of(gradient) for gradient in troubled.gradients[layer]], rtol=1e-6)  # type: ignore[operator]
+
+
+def test_an_unknown_measure_names_the_nearest(troubled: Trace) -> None:
+    with pytest.raises(TraceError, match=r"no measure of a gradient is called 'maximum'. Did you mean 'max'"):
+        flow.gradient_sizes(troubled, "maximum")
+
+
+def test_a_layer_never_called_comes_first_with_its_reason(troubled: Trace) -> None:
+    unused, *called = flow.gradients_at(troubled)
+    assert unused.layer == "unused"
+    assert unused.missing == "no activation: the layer was not called"
+    assert tuple(each.layer for each in called) == troubled.layers
+    assert not any(each.missing for each in called)
+
+
+def test_a_gradient_of_zero_is_a_gradient_that_no_logarithm_can_draw(troubled: Trace) -> None:
+    dead = next(each for each in flow.gradients_at(troubled) if each.layer == "dead")
+    assert (dead.size, dead.missing, dead.drawable) == (0, "", False)
+
+
+def test_values_that_are_not_finite_are_counted() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(4, 6), nn.Linear(6, 3))
+    with torch.no_grad():
+        model[1].weight[0, 0] = torch.inf
+    with np.errstate(all="ignore"):
+        trace = record_steps(model, steps=1)
+    first, _ = flow.gradients_at(trace, step=0)
+    assert first.nonfinite == np.count_nonzero(~np.isfinite(trace.gradients["0"][0])) > 0
+    assert not first.drawable
+
+
+def test_a_step_of_the_middle_can_be_asked_for(troubled: Trace) -> None:
+    at = flow.gradients_at(troubled, 1)[1:]
+    assert [each.size for each in at] == flow.gradient_norms(troubled)[:, 1].tolist()
+    with pytest.raises(TraceError, match="step 7 was not recorded; the nearest is 2"):
+        flow.gradients_at(troubled, 7)
+
+
+def test_without_any_backward_pass_the_reason_is_given() -> None:
+    model = nn.Linear(4, 3)
+    recorder = explainer.record(model)
+    recorder.__enter__()
+    model(torch.ones(2, 4))
+    recorder.step()
+    with pytest.warns(explainer.ExplainerWarning, match="no backward pass was seen"):
+        recorder.__exit__(None, None, None)
+    with pytest.raises(TraceError, match="no gradient was recorded at step 0: no gradient: no backward pass was seen"):
+        flow.gradients_at(recorder.trace)
+
+
+def test_factors_are_ratios_of_neighbours_and_none_where_one_has_no_place(troubled: Trace) -> None:
+    gradients = flow.gradients_at(troubled)
+    assert [each.layer for each in gradients] == ["unused", "first", "dead", "last"]
+    assert flow.factors(gradients) == [None, None, None]
+    first, last = gradients[1], gradients[3]
+    assert flow.factors([first, last]) == [first.size / last.size]

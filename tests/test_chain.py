@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 import explainer
-from explainer import chain
+from explainer import chain, operations
 from explainer.errors import TraceError
 from explainer.lessons import record_lesson
 
@@ -50,7 +50,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 
 
 def test_every_operation_is_compared_with_torch() -> None:
-    assert LAYERS.keys() == chain.LAYERS.keys()
+    assert LAYERS.keys() == operations.LAYERS.keys()
 
 
 @pytest.mark.parametrize("kind", LAYERS)
@@ -61,7 +61,7 @@ def test_an_operation_passes_on_what_torch_passes_on(kind: str) -> None:
     y.backward(incoming)
 
     parameters = {name: value.detach().numpy() for name, value in module.named_parameters()}
-    applied = chain.LAYERS[kind](x.detach().numpy(), **parameters)
+    applied = operations.LAYERS[kind](x.detach().numpy(), **parameters)
 
     assert x.grad is not None
     np.testing.assert_allclose(applied.output, y.detach().numpy(), rtol=0, atol=1e-14)
@@ -76,7 +76,7 @@ def test_an_operation_passes_on_what_torch_passes_on(kind: str) -> None:
 def test_a_local_derivative_is_the_jacobian_of_torch(kind: str) -> None:
     module, x = LAYERS[kind](), random(5)
     parameters = {name: value.detach().numpy() for name, value in module.named_parameters()}
-    local = chain.LAYERS[kind](x.numpy()[None], **parameters).local
+    local = operations.LAYERS[kind](x.numpy()[None], **parameters).local
     jacobian = torch.autograd.functional.jacobian(module, x)  # (output, input)
 
     values = {"Elementwise": lambda: np.diag(local.values[0]), "Matrix": lambda: local.values}
@@ -95,7 +95,7 @@ def test_a_loss_and_its_derivative_are_torchs(kind: type[nn.Module], target: tor
     loss.backward()
     n = 1.0 if reduction == "sum" else 24.0 if kind is nn.MSELoss else 6.0
 
-    by_hand = chain.LOSSES[kind.__name__](prediction.detach().numpy(), target.numpy(), n)
+    by_hand = operations.LOSSES[kind.__name__](prediction.detach().numpy(), target.numpy(), n)
 
     assert prediction.grad is not None
     np.testing.assert_allclose(by_hand.output, loss.item(), rtol=1e-14)
@@ -103,13 +103,13 @@ def test_a_loss_and_its_derivative_are_torchs(kind: type[nn.Module], target: tor
 
 
 def test_the_sigmoid_of_a_large_number_warns_of_nothing() -> None:
-    applied = chain.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
+    applied = operations.sigmoid(np.array([-1000.0, 0.0, 1000.0]))
     assert applied.output.tolist() == [0.0, 0.5, 1.0]
     assert applied.local.values.tolist() == [0.0, 0.25, 0.0]
 
 
 def test_log_softmax_walks_on_where_the_logarithm_of_softmax_falls() -> None:
-    applied = chain.log_softmax(np.array([[0.0, 200.0]], np.float32))
+    applied = operations.log_softmax(np.array([[0.0, 200.0]], np.float32))
     assert applied.output.tolist() == [[-200.0, 0.0]]
 
 
@@ -204,6 +204,22 @@ def test_the_digits_lesson_agrees_in_float32_also_where_a_batch_is_smaller() -> 
     for step in (0, last):
         for layer, gradient in chain.work_out(trace, step).gradients.items():
             np.testing.assert_allclose(gradient, trace.gradients[layer][trace.index_of(step)], rtol=1e-4, atol=1e-8)
+
+
+@pytest.mark.parametrize("step", [0, 12, 13, 150])
+def test_the_loss_after_the_update_is_the_probes_at_the_next_step(step: int) -> None:
+    trace = record_lesson("two-layer")
+    assert trace.probe is not None
+    assert trace.probe.targets is not None
+    example = step % 64
+    prediction, target = trace.probe.activations["L2"][step + 1][example], trace.probe.targets[example]
+    np.testing.assert_allclose(chain.loss_after(trace, step), ((prediction - target) ** 2).mean(), rtol=1e-12)
+
+
+def test_the_loss_after_the_update_needs_the_whole_batch() -> None:
+    trace = recorded(deep_model(), nn.NLLLoss(), random(7, 3), classes(7, 4), examples=2)
+    with pytest.raises(TraceError, match="record with examples=None"):
+        chain.loss_after(trace)
 
 
 # ── What it cannot do is said ───────────────────────────────────────────────────────────────────────────────────

@@ -34,7 +34,8 @@ explainer/trace.py            | numpy storage recordings statistics architecture
 explainer/recorder            | explainer torch numpy trace storage writer statistics architecture        |
 explainer/flow.py             | numpy trace                                                               |
 explainer/baseline.py         | trace                                                                     |
-explainer/chain.py            | numpy trace architecture                                                  |
+explainer/operations.py       | numpy                                                                     |
+explainer/chain.py            | numpy trace architecture operations                                       |
 explainer/predictions.py      | numpy trace                                                               |
 explainer/surface.py          | numpy trace                                                               |
 explainer/sampler.py          | torch numpy surface                                                       |

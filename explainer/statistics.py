@@ -5,7 +5,6 @@ Training waits for these numbers, so they are made of the few numpy and BLAS cal
 the seven numbers that a reader sees are derived from them when a shard is finished, for many steps at once.
 """
 
-from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +14,8 @@ STATISTICS = ("mean", "std", "abs_mean", "norm", "max_abs", "zero_fraction", "no
 
 _CANCELS = 1e-3  # a variance this small beside mean² has lost its digits in float32: compute it again
 _SQUARES_WELL = (1e-12, 1e15)  # outside, squares (or their sum) leave float32: a vanishing gradient would read 0
-_SMALL = 2048  # elements up to which counting what is not zero is faster than looking whether there is a zero
+_SMALL = 2048  # elements up to which counting zeros is as fast as looking whether there is one
+_CHUNK = 1 << 15  # elements that stay in the cache while they are read again and again
 
 
 class Moments(NamedTuple):
@@ -35,48 +35,48 @@ class Summary:
     """Computes moments; keeps its scratch memory, so that a step allocates none. Not for two threads at once."""
 
     def __init__(self) -> None:
-        self._magnitude: dict[np.dtype[Any], NDArray[Any]] = {}
-        self._ones: dict[np.dtype[Any], NDArray[Any]] = {}
+        self._scratch = {
+            np.dtype(kind): (np.empty(_CHUNK, kind), np.ones(_CHUNK, kind)) for kind in (np.float32, np.float64)
+        }
 
     def of(self, values: NDArray[Any]) -> Moments:
         """Compute the moments of a flat, contiguous array; dtypes other than float32 and float64 are converted."""
-        return self.of_pieces(values, [(0, len(values))])[0]
-
-    def of_pieces(self, values: NDArray[Any], bounds: Sequence[tuple[int, int]]) -> list[Moments]:
-        """Compute the moments of pieces of a flat array, each given by its first and its last + 1 index."""
-        if values.dtype != np.float32 and values.dtype != np.float64:
+        if values.dtype not in self._scratch:
             values = values.astype(np.float64)
-        magnitude = self._magnitude.get(values.dtype)
-        if magnitude is None or len(magnitude) < len(values):
-            magnitude = self._magnitude[values.dtype] = np.empty(len(values), values.dtype)
-            self._ones[values.dtype] = np.ones(len(values), values.dtype)
-        magnitude = np.abs(values, out=magnitude[: len(values)])
-        ones = self._ones[values.dtype]
-        if len(bounds) == 1:
-            return [_moments(values, magnitude, ones[: len(values)])]
-        return [_moments(values[a:b], magnitude[a:b], ones[: b - a]) for a, b in bounds]
+        count = len(values)
+        magnitude, ones = self._scratch[values.dtype]
+        if count <= _CHUNK:
+            total, abs_total, square_total, largest, zeros = _sums(values, magnitude, ones)
+        else:  # chunk by chunk, since what is in the cache is read six times
+            chunks = [_sums(values[at : at + _CHUNK], magnitude, ones) for at in range(0, count, _CHUNK)]
+            totals, abs_totals, square_totals, maxima, nothings = zip(*chunks, strict=True)
+            total, abs_total, square_total = sum(totals), sum(abs_totals), sum(square_totals)
+            largest, zeros = float(np.maximum.reduce(maxima)), sum(nothings)
+        if not _SQUARES_WELL[0] < largest < _SQUARES_WELL[1] and largest != 0:
+            return _careful_moments(values)
+        centred = square_total - total * total / count if count else 0.0
+        if centred * count < _CANCELS * total * total:
+            centred = count * float(np.var(values, dtype=np.float64))
+        return Moments(count, total, abs_total, square_total, centred, largest, zeros, 0)
 
 
-def _moments(values: NDArray[Any], magnitude: NDArray[Any], ones: NDArray[Any]) -> Moments:
+def _sums(values: NDArray[Any], magnitude: NDArray[Any], ones: NDArray[Any]) -> tuple[float, float, float, float, int]:
+    """Return the sums of the values, of their magnitudes and squares, the largest magnitude and the count of zeros."""
     count = len(values)
     if count == 0:
-        return Moments(0, 0, 0, 0, 0, 0, 0, 0)
-    largest = float(np.maximum.reduce(magnitude))
-    if not _SQUARES_WELL[0] < largest < _SQUARES_WELL[1] and largest != 0:
-        return _careful_moments(values, magnitude)
-    total = float(values.dot(ones))  # a dot product with ones is three times as fast as a pairwise sum
-    square_total = float(values.dot(values))
-    centred = square_total - total * total / count
-    if centred * count < _CANCELS * total * total:
-        centred = count * float(np.var(values, dtype=np.float64))
-    if count <= _SMALL:
-        zeros = count - np.count_nonzero(values)
+        return 0.0, 0.0, 0.0, 0.0, 0
+    ones = ones[:count]
+    magnitude = np.abs(values, out=magnitude[:count])
+    if count <= _SMALL or np.minimum.reduce(magnitude) == 0:
+        zeros = count - np.count_nonzero(magnitude != 0)
     else:
-        zeros = 0 if np.minimum.reduce(magnitude) > 0 else count - np.count_nonzero(magnitude != 0)
-    return Moments(count, total, float(magnitude.dot(ones)), square_total, centred, largest, zeros, 0)
+        zeros = 0
+    # a dot product with ones is three times as fast as a pairwise sum
+    sums = float(values.dot(ones)), float(magnitude.dot(ones)), float(values.dot(values))
+    return *sums, float(np.maximum.reduce(magnitude)), zeros
 
 
-def _careful_moments(values: NDArray[Any], magnitude: NDArray[Any]) -> Moments:
+def _careful_moments(values: NDArray[Any]) -> Moments:
     """The same in float64, for values that are not finite or whose squares float32 cannot hold."""
     wide = values.astype(np.float64)
     count = len(wide)
@@ -87,7 +87,7 @@ def _careful_moments(values: NDArray[Any], magnitude: NDArray[Any]) -> Moments:
             float(np.abs(wide).sum()),
             float(wide.dot(wide)),
             count * float(np.var(wide)),
-            float(np.maximum.reduce(magnitude)),
+            float(np.abs(wide).max()),
             count - np.count_nonzero(wide),
             count - np.count_nonzero(np.isfinite(wide)),
         )

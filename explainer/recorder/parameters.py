@@ -187,10 +187,11 @@ class ParameterWatch:
         return self._scratch_of(kind, group)
 
     def _moments(self, flats: list[Array], groups: list[Group]) -> Table:
-        table: Table = {}
-        for flat, group in zip(flats, groups, strict=True):
-            table.update(zip(group.bounds, self._summary.of_pieces(flat, list(group.bounds.values())), strict=True))
-        return table
+        return {
+            name: self._summary.of(flat[start:stop])
+            for flat, group in zip(flats, groups, strict=True)
+            for name, (start, stop) in group.bounds.items()
+        }
 
     def _scratch_of(self, purpose: str, group: Group) -> Array:
         scratch = self._scratch.get((purpose, group.dtype))

@@ -52,7 +52,9 @@ class Summary:
             totals, abs_totals, square_totals, maxima, nothings = zip(*chunks, strict=True)
             total, abs_total, square_total = sum(totals), sum(abs_totals), sum(square_totals)
             largest, zeros = float(np.maximum.reduce(maxima)), sum(nothings)
-        if not _SQUARES_WELL[0] < largest < _SQUARES_WELL[1] and largest != 0:
+            if not all(map(_fits_float32, maxima)):
+                return _careful_moments(values)
+        if not _fits_float32(largest):
             return _careful_moments(values)
         centred = square_total - total * total / count if count else 0.0
         if centred * count < _CANCELS * total * total:
@@ -67,13 +69,18 @@ def _sums(values: NDArray[Any], magnitude: NDArray[Any], ones: NDArray[Any]) -> 
         return 0.0, 0.0, 0.0, 0.0, 0
     ones = ones[:count]
     magnitude = np.abs(values, out=magnitude[:count])
-    if count <= _SMALL or np.minimum.reduce(magnitude) == 0:
-        zeros = count - np.count_nonzero(magnitude != 0)
-    else:
-        zeros = 0
+    largest = float(np.maximum.reduce(magnitude))
+    if not _fits_float32(largest):
+        return 0.0, 0.0, 0.0, largest, 0  # the sums would overflow, and are not used
+    none = count > _SMALL and np.minimum.reduce(magnitude) > 0
+    zeros = 0 if none else count - np.count_nonzero(magnitude != 0)
     # a dot product with ones is three times as fast as a pairwise sum
     sums = float(values.dot(ones)), float(magnitude.dot(ones)), float(values.dot(values))
-    return *sums, float(np.maximum.reduce(magnitude)), zeros
+    return *sums, largest, zeros
+
+
+def _fits_float32(largest: float) -> bool:
+    return _SQUARES_WELL[0] < largest < _SQUARES_WELL[1] or largest == 0  # False for NaN
 
 
 def _careful_moments(values: NDArray[Any]) -> Moments:

@@ -273,6 +273,9 @@ class ShardFile(Mapping[str, Array]):
             )
         self._checked[chunk + 1] = True
 
+    def __contains__(self, key: object) -> bool:
+        return key in self._offsets
+
     def __iter__(self) -> Iterator[str]:
         return (key for key in self._offsets if key != "checksums" and not key.startswith("padding/"))
 

@@ -158,10 +158,12 @@ def _tables(records: Sequence[StepRecord], names: dict[str, list[str]]) -> dict[
     for kind in ("scalars", *kinds):
         rows: list[Any] = [record.scalars if kind == "scalars" else record.moments.get(kind, {}) for record in records]
         found: list[str] = list(dict.fromkeys(name for row in rows for name in row))
+        if not found:
+            continue
         unseen = np.nan if kind == "scalars" else (np.nan,) * len(Moments._fields)
         values = np.array([[row.get(name, unseen) for name in found] for row in rows], np.float64)
         table = "scalars" if kind == "scalars" else f"statistics/{kind}"
-        tables[table], names[table] = values if kind == "scalars" or not found else summarise(values), found
+        tables[table], names[table] = values if kind == "scalars" else summarise(values), found
     known = list(dict.fromkeys(event for record in records for event in record.events))
     code = {event: index for index, event in enumerate(known)}
     longest = max(len(record.events) for record in records)

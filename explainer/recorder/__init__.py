@@ -291,29 +291,32 @@ class Recorder:
         if by_hand:
             self._owed = record
         else:
-            fits = self._fits(2 * (self._writer.nbytes - before))  # an update may come, and the next step
-            record.moments["updates"] = self._watch.close(self._step, continues=follows and fits and not self._due)
+            full = self._outgrows(2 * (self._writer.nbytes - before))  # the update may come, and the next step
+            continues = follows and not full and not self._due
+            record.moments["updates"] = self._watch.close(self._step, continues=continues)
+            if full:
+                self._keep_no_more()
         self._writer.close_step(record)
 
     def _settle(self) -> None:
         """See the update of a step that was closed by hand."""
         if self._owed is not None:
             self._owed.moments["updates"] = self._watch.close(self._owed.step, continues=False)
-            self._fits(0)
             self._owed = None
+            if self._outgrows(0):
+                self._keep_no_more()
 
-    def _fits(self, more: int) -> bool:
-        """Stop keeping tensors when the trace would outgrow `max_bytes`."""
-        keep = self._listener.keep
-        if keep and self._writer.nbytes + more > self._options.max_bytes:
-            self._listener.keep = self._watch.keep = frozenset()
-            warnings.warn(
-                f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self._step}: from here on only "
-                "statistics are kept; every=, examples=, layers= and keep= make a trace smaller, max_bytes= allows more",
-                ExplainerWarning,
-                stacklevel=2,
-            )
-        return bool(self._listener.keep)
+    def _outgrows(self, more: int) -> bool:
+        return bool(self._listener.keep) and self._writer.nbytes + more > self._options.max_bytes
+
+    def _keep_no_more(self) -> None:
+        self._listener.keep = self._watch.keep = frozenset()
+        warnings.warn(
+            f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self._step}: from here on only "
+            "statistics are kept; every=, examples=, layers= and keep= make a trace smaller, max_bytes= allows more",
+            ExplainerWarning,
+            stacklevel=2,
+        )
 
     def _flush(self) -> None:
         self._writer.describe(self._about.to_json())

@@ -183,7 +183,9 @@ class ParameterWatch:
 
     def _room(self, kind: str, step: int, group: Group) -> Array:
         if kind in self.keep:
-            return self._writer.reserve([(kind, name, step) for name in group.shapes], group.shapes.values(), group.dtype)
+            return self._writer.reserve(
+                [(kind, name, step) for name in group.shapes], group.shapes.values(), group.dtype
+            )
         return self._scratch_of(kind, group)
 
     def _moments(self, flats: list[Array], groups: list[Group]) -> Table:

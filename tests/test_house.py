@@ -45,6 +45,8 @@ explainer/lessons/__init__.py | explainer trace                                 
 explainer/lessons/vision.py   | torch                                                                     |
 explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline      |
 explainer/mobjects            | manim cairo svgelements numpy trace theme flow chain surface architecture | lessons typst
+explainer/mobjects/factors.py | manim numpy theme chain operations                                        |
+explainer/mobjects/symbols.py | architecture operations                                                   |
 explainer/page                | numpy trace theme flow chain surface                                      |
 explainer/render.py           | rich                                                                      |
 explainer/testing.py          | verify                                                                    | torch pytest

@@ -62,7 +62,7 @@ class Bars(VGroup):
         """
         super().__init__()
         self.values = np.asarray(values, float)
-        self.printed = self.values.copy()
+        self.printed, self.theme = self.values.copy(), theme
         self.full, self.floor, self.right, self.thickness = full, floor, right, thickness
         extent = pitch * len(self.values)
         along, across = (RIGHT, UP) if upright else (DOWN, RIGHT)
@@ -118,6 +118,15 @@ class Bars(VGroup):
             counter.set_value(value)
         return self
 
+    def ticks(self, values: npt.ArrayLike) -> VMobject:
+        """Return a short stroke across each bar's place at other values (bar,), such as those of an earlier step."""
+        across = self.rule.get_end() - self.rule.get_start()
+        step = (self.base.get_end() - self.base.get_start()) / len(self.values)
+        ends = np.stack([self.foot(index) for index in range(len(self.values))]) + self.shares(values)[:, None] * across
+        lines = np.stack([ends + step * share for share in (-0.45, -0.15, 0.15, 0.45)], axis=1)
+        strokes = VMobject(stroke_color=self.theme.text, stroke_width=2.5)
+        return strokes.set_points(lines.reshape(-1, 3))
+
     def lengths(self) -> Array:
         """Return the drawn lengths in frame units, (bar,)."""
         boxes = self.boxes()
@@ -146,7 +155,7 @@ class Bars(VGroup):
             frame = RoundedRectangle(width=across, height=up, corner_radius=0.06, color=colours.RIGHT, stroke_width=2.5)
             return frame.move_to(box)
         out = self.rule.get_start() - self.rule.get_end()
-        out = out / np.linalg.norm(out) * pitch
+        out = out / np.linalg.norm(out) * min(pitch, 0.22)
         aside = np.array([-out[1], out[0], 0.0]) / 2
         tip = self.foot(right) + out * 0.25
         wedge = VMobject(fill_color=colours.RIGHT, fill_opacity=1, stroke_width=0)

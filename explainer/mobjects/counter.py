@@ -6,12 +6,12 @@ from functools import cache
 
 import numpy as np
 import numpy.typing as npt
-from manim import RIGHT, VMobject
+from manim import LEFT, RIGHT, VGroup, VMobject
 from manim.typing import Vector3D
 
 from explainer.mobjects.typesetting import strut, typeset
-from explainer.mobjects.words import BODY, MINUS, check_size
-from explainer.theme import DARK
+from explainer.mobjects.words import BODY, MINUS, SMALL, Words, check_size
+from explainer.theme import DARK, Theme
 
 Points = npt.NDArray[np.float64]
 
@@ -65,6 +65,34 @@ class Counter(VMobject):
         glyphs = left + outline[:, :1] * em + outline[:, 1:2] * aside
         ends = np.repeat([left, left + across * em], 4, axis=0)
         self.set_points(np.concatenate([ends, glyphs]))
+        return self
+
+
+class StepCounter(VGroup):
+    """Which recorded step is on screen, in the words of `TraceScene.source`: "step 137 of 460 · recorded, float32".
+
+    Attributes:
+        counter: The step's number.
+    """
+
+    def __init__(self, step: int, after: str, *, largest: int, theme: Theme = DARK, size: float = SMALL) -> None:
+        """Write a step; `after` stands behind the number, and `largest` is the longest one to come."""
+        super().__init__()
+        self.counter = Counter(largest, decimals=0, size=size, colour=theme.text)
+        self.before, behind = Words("step", size=size, colour=theme.quiet), Words(after, size=size, colour=theme.quiet)
+        behind.next_to(self.counter, RIGHT, buff=0.12).at_baseline(self.baseline)
+        self.add(self.before, self.counter, behind)
+        self.set_step(step)
+
+    @property
+    def baseline(self) -> float:
+        """The height in the frame on which it stands."""
+        return float(self.counter.points[0, 1])
+
+    def set_step(self, step: int) -> StepCounter:
+        """Show another step."""
+        self.counter.set_value(step)
+        self.before.next_to(self.counter, LEFT, buff=0.12).at_baseline(self.baseline)
         return self
 
 

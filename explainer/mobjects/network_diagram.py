@@ -1,22 +1,21 @@
 """A network as it is: columns of units filled by their activations, edges by their weights.
 
 Drawn by data, not by class: a `Column` is numbers and a name, what joins two columns a weight matrix. At most 16 units
-of a column are drawn, evenly chosen from all, each at the height where it stands among all; a label says how many
-there are.
+of a column are drawn, evenly chosen from all, so that each stands at the height where it stands among all; a label
+says how many there are.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import cairo
 import numpy as np
 import numpy.typing as npt
-from manim import DOWN, Animation, Camera, UpdateFromAlphaFunc, VGroup, linear
+from manim import DOWN, Animation, Camera, Mobject, UpdateFromAlphaFunc, VGroup, linear
 
-from explainer.architecture import INPUT, Model
 from explainer.mobjects import shades
 from explainer.mobjects.bars import outline
 from explainer.mobjects.painted import Array, Painted, source
@@ -37,6 +36,7 @@ class Column:
         largest: The magnitude that gets the full colour; the largest of `values` when omitted.
         span: The height of the column in frame units; the diagram's when omitted.
         image: Between which two numbers the units are pixels, from black to white; else they are signed numbers.
+        drawn: (drawn unit,) which of the units are drawn; evenly chosen when omitted.
     """
 
     values: Array
@@ -44,11 +44,11 @@ class Column:
     largest: float | None = None
     span: float | None = None
     image: tuple[float, float] | None = None
+    drawn: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
 
-    @property
-    def drawn(self) -> npt.NDArray[np.int64]:
-        """(drawn unit,) the indices of the units that are drawn."""
-        return evenly(len(self.values))
+    def __post_init__(self) -> None:
+        if not len(self.drawn):
+            object.__setattr__(self, "drawn", evenly(len(self.values)))
 
 
 def evenly(count: int, most: int = MOST) -> npt.NDArray[np.int64]:
@@ -151,7 +151,7 @@ class Edges(Painted):
         return np.asarray(np.minimum(np.abs(self.weights) / max(self.largest, 1e-30), 1) * self.widest)
 
     def paint(self, pen: cairo.Context[Any], camera: Camera) -> None:
-        """Paint each edge, thick ones last, and the flash above them."""
+        """Paint each edge, thick ones last and thin ones fainter, and the flash above them."""
         starts, ends, opacity = self.points[0::4, :2], self.points[3::4, :2], float(self.get_fill_opacity())
         widths, colours = self.widths().ravel(), shades.signed(np.sign(self.weights).ravel(), 1, self.theme)
         seen = np.flatnonzero(widths > 0.001)
@@ -159,17 +159,17 @@ class Edges(Painted):
             pen.move_to(*starts[edge])
             pen.line_to(*ends[edge])
             pen.set_line_width(widths[edge])
-            source(pen, colours[edge], 0.85 * opacity)
+            source(pen, colours[edge], (0.1 + 0.7 * widths[edge] / self.widest) * opacity)
             pen.stroke()
         if self.flash is not None:
             self._paint_flash(pen, starts, ends, opacity)
 
     def _paint_flash(self, pen: cairo.Context[Any], starts: Array, ends: Array, opacity: float) -> None:
         carried = np.abs(self.weights * self.signal).ravel()
-        strength = np.sqrt(carried / max(float(carried.max(initial=0.0)), 1e-30))  # the root, so that weak ones show
+        strength = carried / max(float(carried.max(initial=0.0)), 1e-30)
         head, tail = min(self.flash or 0.0, 1.0), max((self.flash or 0.0) - TAIL, 0.0)
         fronts, backs = starts + head * (ends - starts), starts + tail * (ends - starts)
-        for edge in np.flatnonzero(strength > 0.15) if head > tail else ():
+        for edge in np.flatnonzero(strength > 0.1) if head > tail else ():
             pen.move_to(*backs[edge])
             pen.line_to(*fronts[edge])
             pen.set_line_width(max(0.02, self.widest * 0.9) * strength[edge])
@@ -202,7 +202,8 @@ class NetworkDiagram(VGroup):
 
         Args:
             columns: From the input to the output.
-            weights: Per gap between two columns (next unit, unit), as in `torch.nn.Linear.weight`.
+            weights: Per gap between two columns (next unit, unit), as in `torch.nn.Linear.weight`; also only the
+                drawn rows and columns of it.
             width: From the first column's middle to the last one's, in frame units; `height` of the tallest column.
             largest: Per gap the |weight| that has the widest edge; that of the drawn ones when omitted.
             unit: The diameter of a unit.
@@ -211,6 +212,7 @@ class NetworkDiagram(VGroup):
         super().__init__()
         self.columns, self.theme = tuple(columns), theme
         across = np.linspace(-width / 2, width / 2, len(columns))
+        room = width / max(len(columns) - 1, 1) - 0.12
         self.units = [self._units(column, x, height, unit) for column, x in zip(columns, across, strict=True)]
         self.edges: list[Edges] = []
         self.labels = VGroup()
@@ -220,7 +222,7 @@ class NetworkDiagram(VGroup):
             starts, ends = self.units[gap].middles(), self.units[gap + 1].middles()
             self.edges.append(Edges(starts, ends, drawn, largest=most, widest=widest, theme=theme))
         for column, x in zip(columns, across, strict=True):
-            self.labels.add(self._label(column, x, height))
+            self.labels.add(self._label(column, x, height, room))
         self.add(VGroup(*self.edges), VGroup(*self.units), self.labels)
         self._carry()
 
@@ -232,7 +234,7 @@ class NetworkDiagram(VGroup):
         return self
 
     def set_weights(self, weights: Sequence[npt.ArrayLike]) -> NetworkDiagram:
-        """Show other weights: per gap the whole matrix (next unit, unit)."""
+        """Show other weights: per gap the whole matrix (next unit, unit), or only its drawn rows and columns."""
         for gap, matrix in enumerate(weights):
             self.edges[gap].weights = self._drawn(gap, matrix)
         return self
@@ -240,10 +242,10 @@ class NetworkDiagram(VGroup):
     def set_pass(self, position: float) -> NetworkDiagram:
         """Show how far the forward pass has come: 0 at the input, 1 at the first layer, 1.5 half-way to the next.
 
-        A unit shows its activation once the flash has reached it.
+        A unit shows its activation once the flash has reached it; before 0 the input is empty too.
         """
         for index, units in enumerate(self.units):
-            units.reached = np.full(len(units.values), np.clip((position - index) / TAIL + 1, 0, 1) if index else 1.0)
+            units.reached = np.full(len(units.values), np.clip((position - index) / TAIL + 1, 0, 1))
         for gap, edges in enumerate(self.edges):
             there = position - gap
             edges.flash = there if 0 < there < 1 + TAIL else None
@@ -260,18 +262,36 @@ class NetworkDiagram(VGroup):
             **options,
         )
 
+    def arrive(self, seconds: float = 1.0) -> Animation:
+        """Return how the input's units fill, one after the other from the top."""
+        count = len(self.units[0].values)
+        units = self.units[0]
+
+        def fill(_: Mobject, alpha: float) -> None:
+            units.reached = np.clip(alpha * (count + 1) - np.arange(count), 0, 1)
+
+        return UpdateFromAlphaFunc(self, fill, run_time=seconds, rate_func=linear)
+
+    @property
+    def middle(self) -> Array:
+        """(3,) the middle of the first and the last column, without their labels."""
+        first, last = self.units[0].get_center(), self.units[-1].get_center()
+        return np.asarray((first + last) / 2)
+
     def _carry(self) -> None:
         for edges, units in zip(self.edges, self.units, strict=False):
             edges.signal = units.values
 
     def _drawn(self, gap: int, matrix: npt.ArrayLike) -> Array:
-        rows, columns = self.columns[gap + 1].drawn, self.columns[gap].drawn
-        return np.asarray(np.asarray(matrix, float)[np.ix_(rows, columns)])
+        rows, columns, weights = self.columns[gap + 1].drawn, self.columns[gap].drawn, np.asarray(matrix, float)
+        if weights.shape == (len(rows), len(columns)):
+            return weights
+        return np.asarray(weights[np.ix_(rows, columns)])
 
     def _units(self, column: Column, across: float, height: float, size: float) -> Units:
         span = height if column.span is None else column.span
-        total = max(len(column.values) - 1, 1)
-        ups = span / 2 - column.drawn / total * span if len(column.values) > 1 else np.zeros(1)
+        count = len(column.drawn)
+        ups = np.linspace(span / 2, -span / 2, count) if count > 1 else np.zeros(1)
         middles = np.stack([np.full(len(ups), across), ups, np.zeros(len(ups))], axis=1)
         shown = column.values[column.drawn]
         return Units(middles, shown, size, self._shade(column), theme=self.theme)
@@ -284,51 +304,14 @@ class NetworkDiagram(VGroup):
         theme = self.theme
         return lambda values: shades.signed(values, largest, theme)
 
-    def _label(self, column: Column, across: float, height: float) -> VGroup:
-        count = len(column.values)
-        drawn = len(column.drawn)
+    def _label(self, column: Column, across: float, height: float, room: float) -> VGroup:
+        """Say how many units there are and what they are, as fully as there is room between the columns."""
+        count, drawn = len(column.values), len(column.drawn)
         amount = str(count) if drawn == count else f"{drawn} of {count}"
-        lines = VGroup(
-            Words(amount, size=MINIMUM, colour=self.theme.text),
-            Words(column.name, size=MINIMUM, colour=self.theme.quiet),
-        )
-        lines.arrange(DOWN, buff=0.08)
+        for first, second in ((amount, column.name), (str(count), column.name), (str(count), "")):
+            lines = VGroup(Words(first, size=MINIMUM, colour=self.theme.text))
+            if second:
+                lines.add(Words(second, size=MINIMUM, colour=self.theme.quiet))
+            if lines.arrange(DOWN, buff=0.08).width <= room:
+                break
         return lines.move_to((across, -height / 2 - 0.2 - lines.height / 2, 0))
-
-
-@dataclass(frozen=True)
-class Link:
-    """One fully connected layer of a recorded chain, with what follows it up to the next one.
-
-    Attributes:
-        weight: The parameter's name, as in `trace.parameters`.
-        layer: Whose activation the next column shows, as in `trace.activations`.
-        type: That layer's class.
-    """
-
-    weight: str
-    layer: str
-    type: str
-
-
-def dense_chain(model: Model) -> list[Link]:
-    """Return a recorded model's fully connected layers, if it is nothing but a chain of them, else nothing.
-
-    What has no weight matrix (ReLU, Flatten, LogSoftmax) is taken as the end of the layer before it.
-    """
-    links: list[Link] = []
-    before = INPUT
-    for name, layer in model.layers.items():
-        if layer.output_shape is None:
-            continue
-        matrices = [key for key, shape in layer.parameters.items() if len(shape) == 2]
-        if layer.fed_by != (before,) or len(matrices) > 1 or any(len(s) > 2 for s in layer.parameters.values()):
-            return []
-        if matrices:
-            links.append(Link(matrices[0], name, layer.type))
-        elif links:
-            links[-1] = Link(links[-1].weight, name, layer.type)
-        if links and len(layer.output_shape) != 2:
-            return []
-        before = name
-    return links

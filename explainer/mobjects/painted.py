@@ -55,6 +55,7 @@ def _display(camera: Camera, vmobject: VMobject, pen: cairo.Context[Any]) -> Cam
     if not isinstance(vmobject, Painted):
         return _display_stock(camera, vmobject, pen)
     if len(vmobject.points) and vmobject.get_fill_opacity() > 0:
+        pen.new_path()  # the mobject drawn before leaves its own
         pen.save()
         vmobject.paint(pen, camera)
         pen.restore()

@@ -16,15 +16,13 @@ class Steps:
         self.shards: Sequence[Shard] = ()
         self.numbers: list[int] = []
         self.keep: frozenset[str] = frozenset()
-        self._places: list[tuple[Shard, int | None]] = []
+        self._homes: list[Shard] = []  # of each step
 
     def take(self, shards: Sequence[Shard], keep: Sequence[str]) -> None:
         """Show these shards from now on."""
         self.shards, self.keep = shards, frozenset(keep)
         self.numbers = [step for shard in shards for step in shard.steps]
-        self._places = [
-            (shard, following) for shard in shards for following in (*shard.steps[1:], None)
-        ]  # fmt: skip
+        self._homes = [shard for shard in shards for _ in shard.steps]
 
     def names(self, kind: str) -> list[str]:
         """Return the names of which tensors of a kind were kept, in the order they were first seen."""
@@ -40,14 +38,24 @@ class Steps:
 
     def tensor(self, kind: str, name: str, index: int) -> Array | None:
         """Return a tensor of the step at `index`, or None where it was not kept."""
-        shard, following = self._places[index]
-        step = self.numbers[index]
+        shard, step = self._homes[index], self.numbers[index]
         found = shard.tensor(kind, name, step)
-        if found is None and kind == "updates" and following == step + 1:
+        if found is None and self._is_implied(kind):
             # Not stored where the next step's parameters are: the recorder checked that nothing else changed them.
-            before, after = shard.tensor("parameters", name, step), shard.tensor("parameters", name, following)
+            before, after = shard.tensor("parameters", name, step), shard.tensor("parameters", name, step + 1)
             found = None if before is None or after is None else after - before
         return found
+
+    def shape(self, kind: str, name: str, index: int) -> tuple[int, ...] | None:
+        """Return the shape of what `tensor` returns, without reading it."""
+        shard, step = self._homes[index], self.numbers[index]
+        found = shard.shape(kind, name, step)
+        if found is None and self._is_implied(kind) and shard.shape("parameters", name, step) is not None:
+            found = shard.shape("parameters", name, step + 1)
+        return found
+
+    def _is_implied(self, kind: str) -> bool:
+        return kind == "updates" and kind in self.keep
 
 
 class StepTensors:
@@ -85,10 +93,7 @@ class StepTensors:
     @property
     def shape(self) -> tuple[int, ...]:
         """(S, …); the largest size where steps differ."""
-        first, *others = [each.shape for each in self]
-        if any(len(shape) != len(first) for shape in others):
-            raise TraceError(f"{self}: steps differ in the number of dimensions; read them one by one")
-        return (len(self), *map(max, zip(first, *others, strict=True)))
+        return (len(self), *self._largest(range(len(self))))
 
     @property
     def ndim(self) -> int:
@@ -103,25 +108,28 @@ class StepTensors:
     def _at(self, index: int) -> Array:
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self}: there is no recorded step at {index}; there are {len(self)}")
-        index %= len(self)
-        found = self._steps.tensor(self._kind, self._name, index)
-        if found is None:
-            step = self._steps.numbers[index]
-            raise TraceError(
-                f"{self} was not kept at step {step}: trace.missing may say why, else max_bytes was reached"
-            )
-        return found
+        found = self._steps.tensor(self._kind, self._name, index % len(self))
+        return self._told(index % len(self)) if found is None else found
 
-    def _stack(self, indices: Sequence[int]) -> Array:
+    def _told(self, index: int) -> Any:
+        step = self._steps.numbers[index]
+        raise TraceError(f"{self} was not kept at step {step}: trace.missing may say why, else max_bytes was reached")
+
+    def _largest(self, indices: Sequence[int]) -> tuple[int, ...]:
+        """Return the size that holds each of some steps' tensors."""
         if not len(indices):
             raise TraceError(f"{self}: no step was asked for, or none was recorded")
+        shapes = [self._steps.shape(self._kind, self._name, index) for index in indices]
+        known = {self._told(index) if shape is None else shape for index, shape in zip(indices, shapes, strict=True)}
+        if len({len(shape) for shape in known}) > 1:
+            raise TraceError(f"{self}: steps differ in the number of dimensions ({known}); read them one by one")
+        return tuple(map(max, zip(*known, strict=True)))
+
+    def _stack(self, indices: Sequence[int]) -> Array:
+        largest = self._largest(indices)
         parts = [self._at(index) for index in indices]
-        shapes = {part.shape for part in parts}
-        if len(shapes) == 1:
+        if all(part.shape == largest for part in parts):
             return np.stack(parts)
-        if len({len(shape) for shape in shapes}) > 1:
-            raise TraceError(f"{self}: steps differ in the number of dimensions ({shapes}); read them one by one")
-        largest = tuple(map(max, zip(*shapes, strict=True)))
         stacked = np.full((len(parts), *largest), np.nan, np.result_type(parts[0].dtype, np.float32))
         for row, part in zip(stacked, parts, strict=True):
             row[tuple(map(slice, part.shape))] = part

@@ -21,7 +21,7 @@ _CHUNK = 1 << 15  # elements that stay in the cache while they are read again an
 class Moments(NamedTuple):
     """What the statistics of a tensor are derived from."""
 
-    count: float
+    size: float
     total: float
     abs_total: float
     square_total: float
@@ -73,7 +73,7 @@ def _sums(values: NDArray[Any], magnitude: NDArray[Any], ones: NDArray[Any]) -> 
     if not _fits_float32(largest):
         return 0.0, 0.0, 0.0, largest, 0  # the sums would overflow, and are not used
     none = count > _SMALL and np.minimum.reduce(magnitude) > 0
-    zeros = 0 if none else count - np.count_nonzero(magnitude != 0)
+    zeros = 0 if none else count - int(np.count_nonzero(magnitude != 0))
     # a dot product with ones is three times as fast as a pairwise sum
     sums = float(values.dot(ones)), float(magnitude.dot(ones)), float(values.dot(values))
     return *sums, largest, zeros
@@ -95,20 +95,20 @@ def _careful_moments(values: NDArray[Any]) -> Moments:
             float(wide.dot(wide)),
             count * float(np.var(wide)),
             float(np.abs(wide).max()),
-            count - np.count_nonzero(wide),
-            count - np.count_nonzero(np.isfinite(wide)),
+            float(count - np.count_nonzero(wide)),
+            float(count - np.count_nonzero(np.isfinite(wide))),
         )
 
 
 def merged(first: Moments, second: Moments) -> Moments:
     """Merge the moments of two batches into those of both together (Chan, Golub and LeVeque 1979)."""
-    if not first.count or not second.count:
-        return first if first.count else second
+    if not first.size or not second.size:
+        return first if first.size else second
     sums = [a + b for a, b in zip(first, second, strict=True)]
     both = Moments(*sums)
-    apart = second.total / second.count - first.total / first.count
+    apart = second.total / second.size - first.total / first.size
     return both._replace(
-        centred_square_total=both.centred_square_total + apart**2 * first.count * second.count / both.count,
+        centred_square_total=both.centred_square_total + apart**2 * first.size * second.size / both.size,
         max_abs=float(np.maximum(first.max_abs, second.max_abs)),  # a NaN stays one
     )
 

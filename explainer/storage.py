@@ -186,11 +186,14 @@ class Shard:
 
     Args:
         arrays: All arrays under their keys; read when asked for.
+        shapes: Their shapes, known without reading them.
         metadata: The names behind the columns of `scalars`, `statistics/…` and `events`.
     """
 
-    def __init__(self, arrays: Mapping[str, Array], metadata: Mapping[str, Any]) -> None:
-        self._arrays = arrays
+    def __init__(
+        self, arrays: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, Any]
+    ) -> None:
+        self._arrays, self._shapes = arrays, shapes
         self._names: Mapping[str, list[str]] = metadata["names"]
         self.steps: list[int] = arrays["steps"].tolist()
         self._kept: dict[str, dict[str, None]] = {}
@@ -206,6 +209,10 @@ class Shard:
     def tensor(self, kind: str, name: str, step: int) -> Array | None:
         """Return one step's tensor, or None where it was not kept."""
         return self._get(key_of(kind, name, step))
+
+    def shape(self, kind: str, name: str, step: int) -> tuple[int, ...] | None:
+        """Return the shape of one step's tensor, or None where it was not kept."""
+        return self._shapes.get(key_of(kind, name, step))
 
     def constant(self, name: str) -> Array | None:
         """Return an array that is the same for the whole run, or None where this shard does not hold it."""
@@ -247,7 +254,9 @@ class ShardFile(Mapping[str, Array]):
             self._bytes = np.memmap(path, np.uint8, mode="r")
             length = int.from_bytes(self._bytes[:8].tobytes(), "little")
             header = self._bytes[8 : 8 + length].tobytes()
-            self._offsets = {key: entry["data_offsets"] for key, entry in json.loads(header).items() if key[0] != "_"}
+            entries = {key: entry for key, entry in json.loads(header).items() if not key.startswith("__")}
+            self._offsets = {key: entry["data_offsets"] for key, entry in entries.items()}
+            self.shapes = {key: tuple(entry["shape"]) for key, entry in entries.items()}
             self._data = self._bytes[8 + length :]
             self._sums = self._file.get_tensor("checksums")
             self._checked = np.zeros(len(self._sums), bool)

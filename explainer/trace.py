@@ -241,7 +241,7 @@ def _read(folder: Path, known: Sequence[Shard] = ()) -> tuple[list[Shard], dict[
 def _open_shard(path: Path) -> Shard:
     file = ShardFile(path)
     try:
-        return Shard(file, file.metadata)
+        return Shard(file, file.shapes, file.metadata)
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise TraceError(f"{path} is a safetensors file, but no shard of a trace") from error
 
@@ -249,7 +249,7 @@ def _open_shard(path: Path) -> Shard:
 def _read_about(folder: Path) -> dict[str, Any]:
     path = folder / "trace.json"
     try:
-        about: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        about: Any = json.loads(path.read_text(encoding="utf-8"))
     except FileNotFoundError as error:
         empty = "is empty" if not any(folder.iterdir()) else "holds no trace.json"
         raise TraceError(
@@ -269,7 +269,7 @@ def _read_about(folder: Path) -> dict[str, Any]:
         raise TraceError(f"{path} lacks or mistypes {', '.join(wrong)}; restore it from a copy, or record again")
     if about["finished"] and not isinstance(about["shards"], int):
         raise TraceError(f"{path} does not say how many shards there are; restore it from a copy, or record again")
-    return about
+    return dict(about)
 
 
 _ABOUT: dict[str, type] = {

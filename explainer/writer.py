@@ -116,7 +116,8 @@ class TraceWriter:
         for table, values in _tables(self._records, names).items():
             self._arena.put(table, values)
         if self.folder is None:
-            self.shards.append(Shard(self._arena.arrays(), {"names": names}))
+            arrays = self._arena.arrays()
+            self.shards.append(Shard(arrays, {key: each.shape for key, each in arrays.items()}, {"names": names}))
             self._arena = Arena()
         else:
             self.wait()

@@ -48,12 +48,13 @@ explainer/mobjects            | manim cairo svgelements numpy trace theme flow c
 explainer/mobjects/factors.py | manim numpy theme chain operations                                        |
 explainer/mobjects/symbols.py | architecture operations                                                   |
 explainer/page                | numpy trace theme flow chain surface                                      |
-explainer/render.py           | rich                                                                      |
+explainer/render.py           | theme                                                                     |
+explainer/filming.py          |                                                                           | manim
 explainer/testing.py          | verify                                                                    | torch pytest
 explainer/integrations        |                                                                           | anything
 explainer/doctor.py           |                                                                           | torch lessons
-explainer/cli                 | click rich                                                                | anything
-explainer/cli.py              | click rich                                                                | anything
+explainer/cli                 | explainer click render                                                    | anything
+explainer/__main__.py         | cli                                                                       |
 scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline  |
 """
 

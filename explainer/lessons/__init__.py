@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from explainer import __version__
-from explainer.errors import LessonError, unknown
+from explainer.errors import LessonError, TraceError, unknown
 from explainer.trace import Trace, open_trace
 
 Progress = Callable[[int, int], None]  # called with the steps done and the steps in all
@@ -110,6 +110,7 @@ def record_lesson(
 
     Raises:
         LessonError: There is no such lesson, preset, setting or data.
+        KeyboardInterrupt: By Ctrl-C; what was recorded until then lies beside, and the exception says where.
     """
     lesson = find(name)
     chosen = lesson.with_settings(preset, **settings)
@@ -124,9 +125,22 @@ def record_lesson(
         run = import_module(f"explainer.lessons.{name.replace('-', '_')}").run
         run(unfinished, progress=progress or (lambda done, total: None), **chosen)
         _move(unfinished, folder)
+    except KeyboardInterrupt:
+        if len(steps := _steps_in(unfinished)):
+            kept = folder.with_name(f"{folder.name}-interrupted")  # never found again as if it were whole
+            _move(unfinished, kept)
+            raise KeyboardInterrupt(f"the trace of steps {steps[0]} to {steps[-1]} lies in {kept}") from None
+        raise KeyboardInterrupt("nothing was recorded yet") from None
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
     return open_trace(folder)
+
+
+def _steps_in(folder: Path) -> list[int]:
+    try:
+        return [int(step) for step in open_trace(folder).steps]
+    except TraceError:
+        return []
 
 
 def _move(unfinished: Path, folder: Path) -> None:

@@ -1,0 +1,149 @@
+"""`explainer demo`: the main job, once, on real data."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from explainer import render as studio
+from explainer.cli import speech
+from explainer.cli.render import as_data, complain, minutes, shoot
+from explainer.cli.traces import record
+from explainer.errors import MissingDependency
+
+if TYPE_CHECKING:
+    from explainer.cli.speech import Advance
+    from explainer.render import Film
+    from explainer.trace import Trace
+
+FILMS = {
+    "ChainRule": "how a gradient gets from the loss to the first weights, factor by factor",
+    "DigitLearning": "how the network learns to see a four",
+}
+_DRAWN = (".png", ".svg", ".pdf")
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure that the demo draws.
+
+    Attributes:
+        says: What to see in it.
+    """
+
+    figure: str
+    options: dict[str, Any]
+    says: str
+
+
+DRAWINGS = (
+    Drawing("loss", {}, "the loss leaves the line of who knows nothing"),
+    Drawing("gradient_flow", {"step": 0}, "how much gradient reaches each layer"),
+    Drawing("classification", {"example": 4}, "a real four, before and after"),
+)
+
+
+@click.command(short_help="Train, record, draw and film, once, on real data.")
+@click.option(
+    "-o",
+    "--output",
+    type=click.Path(path_type=Path),
+    default=Path("renders"),
+    show_default=True,
+    help="The folder for all of it.",
+)
+@click.option("--quality", default="draft", show_default=True, help="Of the films: draft, low, medium, high or 4k.")
+@click.option(
+    "--jobs", type=click.IntRange(1), help="How many films at once; by default as many as there are processors."
+)
+@speech.quiet_option
+@speech.json_option
+def demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json: bool) -> None:
+    """Train the lecture's network on real digits, record it, and draw and film what was recorded.
+
+    Takes a minute or two. Where manim is not installed the films are left out, and it is said how to get them.
+    """
+    started = time.monotonic()
+    settings = studio.Settings(quality)
+    with speech.progress(quiet=quiet) as advance:
+        digits, _ = record("digits", advance)
+        record("two-layer", advance)
+        figures = draw_figures(digits, output, advance)
+        films, lacking = make_films(output, settings, jobs, advance)
+    took = time.monotonic() - started
+    if as_json:
+        made = [{"file": str(file), "bytes": file.stat().st_size} for files in figures for file in files]
+        speech.say_json(
+            {
+                "trace": str(digits.folder),
+                "figures": made,
+                "films": [*map(as_data, films)],
+                "left_out": lacking,
+                "seconds": round(took, 3),
+            }
+        )
+    elif quiet:
+        for path in [file for files in figures for file in files] + [film.path for film in films if film.path]:
+            speech.say(str(path))
+    else:
+        _show(digits, figures, films, took)
+    if lacking:
+        speech.say_on_error(f"left out the films {' and '.join(FILMS)}: {lacking}")
+        speech.say_on_error(
+            "in a clone `./do setup` installs what films need; elsewhere `explainer doctor` says what to type"
+        )
+    code = complain(films)
+    if code:
+        raise SystemExit(code)
+
+
+def draw_figures(trace: Trace, output: Path, advance: Advance) -> list[list[Path]]:
+    """Draw the demo's figures, light for paper in three formats and dark for the lecture hall."""
+    from explainer.cli.plot import draw
+    from explainer.plots import FIGURES
+
+    made = []
+    for index, drawing in enumerate(DRAWINGS):
+        advance("drawing figures", index / len(DRAWINGS), drawing.figure)
+        figure = FIGURES[drawing.figure]
+        light = tuple(output / f"{figure.name}{ending}" for ending in _DRAWN)
+        files = draw(figure, trace, light, theme="light", **drawing.options)
+        made.append(files + draw(figure, trace, (output / f"{figure.name}-dark.png",), theme="dark", **drawing.options))
+    advance("drawing figures", 1.0, "")
+    return made
+
+
+def make_films(output: Path, settings: studio.Settings, jobs: int | None, advance: Advance) -> tuple[list[Film], str]:
+    """Make the demo's films; returns them, and what is lacking where they had to be left out."""
+    try:
+        studio.check_manim()
+    except MissingDependency as error:
+        return [], str(error)
+    return shoot(studio.choose(FILMS), output, settings, None, jobs, advance), ""
+
+
+def _show(trace: Trace, figures: list[list[Path]], films: list[Film], took: float) -> None:
+    rows = speech.table("made", "size", "took", "what to see", right=("size", "took"))
+    for film in films:
+        if film.path:
+            size = speech.size_of(film.path.stat().st_size)
+            rows.add_row(
+                str(film.path), size, f"{film.took:.0f} s", f"{FILMS[film.scene.name]} ({minutes(film.seconds)})"
+            )
+    for files, drawing in zip(figures, DRAWINGS, strict=True):
+        size = speech.size_of(sum(file.stat().st_size for file in files))
+        rows.add_row(str(files[0]), size, "", f"{drawing.says} (also .svg, .pdf, -dark.png)")
+    accuracy = trace.scalars["test_accuracy"][-1]
+    first = next((film.path for film in films if film.path), figures[0][0])
+    console = speech.console()
+    console.print(rows)
+    console.print(
+        f"\nA network of {trace.model.parameter_count:,} parameters learned to read {accuracy:.1%} of digits that it "
+        f"had never seen;\nthe figures show what was recorded of that in {trace.folder}. Took {took:.0f} s.\n"
+        f"Look first at {first}. More: explainer --help",
+        soft_wrap=True,
+    )

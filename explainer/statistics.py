@@ -5,6 +5,7 @@ Training waits for these numbers, so they are made of the few numpy and BLAS cal
 the seven numbers that a reader sees are derived from them when a shard is finished, for many steps at once.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,7 +16,10 @@ STATISTICS = ("mean", "std", "abs_mean", "norm", "max_abs", "zero_fraction", "no
 _CANCELS = 1e-3  # a variance this small beside mean² has lost its digits in float32: compute it again
 _SQUARES_WELL = (1e-12, 1e15)  # outside, squares (or their sum) leave float32: a vanishing gradient would read 0
 _SMALL = 2048  # elements up to which counting zeros is as fast as looking whether there is one
-_CHUNK = 1 << 15  # elements that stay in the cache while they are read again and again
+CHUNK = 1 << 15  # elements that stay in the cache while they are read again and again
+
+
+Sums = tuple[float, float, float, float, int]  # of values, magnitudes and squares; the largest magnitude; the zeros
 
 
 class Moments(NamedTuple):
@@ -36,33 +40,45 @@ class Summary:
 
     def __init__(self) -> None:
         self._scratch = {
-            np.dtype(kind): (np.empty(_CHUNK, kind), np.ones(_CHUNK, kind)) for kind in (np.float32, np.float64)
+            np.dtype(kind): (np.empty(CHUNK, kind), np.ones(CHUNK, kind)) for kind in (np.float32, np.float64)
         }
 
     def of(self, values: NDArray[Any]) -> Moments:
         """Compute the moments of a flat, contiguous array; dtypes other than float32 and float64 are converted."""
+        if len(values) <= CHUNK:
+            return self.total([self.sums(values)], lambda: values, len(values))
+        parts = [self.sums(values[at : at + CHUNK]) for at in range(0, len(values), CHUNK)]
+        return self.total(parts, lambda: values, len(values))
+
+    def sums(self, values: NDArray[Any]) -> Sums:
+        """Compute the sums of at most `CHUNK` elements, which stay in the cache while they are read six times."""
         if values.dtype not in self._scratch:
             values = values.astype(np.float64)
-        count = len(values)
         magnitude, ones = self._scratch[values.dtype]
-        if count <= _CHUNK:
-            total, abs_total, square_total, largest, zeros = _sums(values, magnitude, ones)
-        else:  # chunk by chunk, since what is in the cache is read six times
-            chunks = [_sums(values[at : at + _CHUNK], magnitude, ones) for at in range(0, count, _CHUNK)]
-            totals, abs_totals, square_totals, maxima, nothings = zip(*chunks, strict=True)
+        return _sums(values, magnitude, ones)
+
+    def total(self, parts: Sequence[Sums], whole: Callable[[], NDArray[Any]], size: int) -> Moments:
+        """Put together the sums of all parts of an array.
+
+        Args:
+            whole: Returns the array, for the rare one that float32 sums do not do justice to.
+            size: How many elements it has.
+        """
+        if len(parts) == 1:
+            total, abs_total, square_total, largest, zeros = parts[0]
+        else:
+            totals, abs_totals, square_totals, maxima, nothings = zip(*parts, strict=True)
             total, abs_total, square_total = sum(totals), sum(abs_totals), sum(square_totals)
-            largest, zeros = float(np.maximum.reduce(maxima)), sum(nothings)
-            if not all(map(_fits_float32, maxima)):
-                return _careful_moments(values)
+            largest, zeros = (max(maxima) if all(map(_fits_float32, maxima)) else np.nan), sum(nothings)
         if not _fits_float32(largest):
-            return _careful_moments(values)
-        centred = square_total - total * total / count if count else 0.0
-        if centred * count < _CANCELS * total * total:
-            centred = count * float(np.var(values, dtype=np.float64))
-        return Moments(count, total, abs_total, square_total, centred, largest, zeros, 0)
+            return _careful_moments(whole())
+        centred = square_total - total * total / size if size else 0.0
+        if centred * size < _CANCELS * total * total:
+            centred = size * float(np.var(whole(), dtype=np.float64))
+        return Moments(size, total, abs_total, square_total, centred, largest, zeros, 0)
 
 
-def _sums(values: NDArray[Any], magnitude: NDArray[Any], ones: NDArray[Any]) -> tuple[float, float, float, float, int]:
+def _sums(values: NDArray[Any], magnitude: NDArray[Any], ones: NDArray[Any]) -> Sums:
     """Return the sums of the values, of their magnitudes and squares, the largest magnitude and the count of zeros."""
     count = len(values)
     if count == 0:

@@ -269,6 +269,47 @@ def test_a_validation_pass_between_steps_leaves_no_mark(gradients_on: bool) -> N
     np.testing.assert_array_equal(trace.scalars["loss"], np.float32(losses))
 
 
+def test_many_forward_passes_may_share_one_backward_pass() -> None:
+    model = seeded(mlp)
+    criterion, optimizer = nn.CrossEntropyLoss(), sgd(model)
+    inputs, targets = batch_for(model, 0, 30)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, examples=None) as recorder:
+        losses = [criterion(model(inputs[at : at + 1]), targets[at : at + 1]) for at in range(30)]
+        sum(losses).backward()
+        optimizer.step()
+    np.testing.assert_array_equal(recorder.trace.inputs[0], inputs)
+    assert recorder.trace.gradients["0"].shape == (1, 30, 6)
+
+
+def test_passes_that_bring_no_gradient_are_let_go_with_their_graph() -> None:
+    model = seeded(mlp)
+    with explainer.record(model, optimizer=sgd(model)) as recorder:
+        for step in range(50):  # a validation that forgot no_grad
+            model(batch_for(model, step)[0])
+        assert len(recorder._listener._passes) == 1
+        model(batch_for(model, 0)[0]).sum().backward()
+        recorder._optimizer.step()
+    np.testing.assert_array_equal(recorder.trace.inputs[0], batch_for(model, 0)[0][:8])
+
+
+def test_a_part_that_runs_without_gradients_inside_a_pass_is_recorded() -> None:
+    class Half(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.body, self.head = nn.Linear(5, 4), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            with torch.no_grad():
+                x = self.body(x)
+            return self.head(x)
+
+    model = seeded(Half)
+    trace, _ = recorded_run(model, sgd(model), steps=1)
+    assert trace.layers == ("body", "head")
+    assert trace.missing["body"] == "no gradient: the output does not require one"
+    np.testing.assert_array_equal(trace.activations["body"][0], model.body(batch_for(model, 0)[0][:8]).detach())
+
+
 def test_events_tell_the_order_of_every_step() -> None:
     model = seeded(mlp)
     trace, _ = recorded_run(model, sgd(model), steps=2)

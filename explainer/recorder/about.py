@@ -65,8 +65,9 @@ class About:
         for name in without_gradient:
             frozen = not self._parameters[name].requires_grad
             self._lack(step, name, "no parameter gradient: " + ("it is frozen" if frozen else "none arrived"))
-        if self._wiring is None and passes and passes[0].wiring is not None:
-            self._wiring = passes[0].wiring
+        seen = [each.wiring for each in passes if each.wiring is not None]
+        if self._wiring is None and seen:
+            self._wiring = next((each for each in seen if each.criterion_fed_by), seen[0])
             self._wiring.release()
 
     @property

@@ -4,7 +4,7 @@ Every layer's output gets a tensor hook instead of the module a backward hook: m
 operations. What is kept is cloned at the hook, so that nothing later can reach it.
 """
 
-from collections import deque
+import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -19,8 +19,6 @@ from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
 from explainer.recorder.wiring import Wiring
 from explainer.statistics import Moments, Summary, merged
 from explainer.storage import Array
-
-_UNANSWERED = 16  # forward passes that may wait for their backward pass; more are a validation that forgot no_grad
 
 
 class Seen(NamedTuple):
@@ -40,11 +38,17 @@ class Pass:
     events: list[str] = field(default_factory=list)
     no_gradient: set[str] = field(default_factory=set)  # outputs that require none
     answered: bool = False  # whether a gradient came back
+    waiting: list[weakref.ref[Any]] = field(default_factory=list)  # for gradients; they die with autograd's graph
     wiring: Wiring | None = None
 
     def put(self, kind: str, name: str, seen: Seen) -> None:
         """Keep what was seen under its kind and name."""
         self.seen.setdefault(kind, {})[name] = seen
+
+    @property
+    def pending(self) -> bool:
+        """Whether a gradient came back or may still come."""
+        return self.answered or any(each() is not None for each in self.waiting)
 
 
 Guard = Callable[[Callable[..., None]], Callable[..., None]]
@@ -75,7 +79,8 @@ class Listener:
         self.keep, self._examples, self._summary = options.keep, options.examples, summary
         self._guard, self._begin = guard, begin
         self._handles: list[RemovableHandle] = []
-        self._passes: deque[Pass] = deque()
+        self._passes: list[Pass] = []
+        self._inside = False  # whether a forward pass of the whole model, that is recorded, is going on
         self.describing = True  # until the wiring of the model is known
 
     def follow(self) -> RemovableHandle:
@@ -88,6 +93,7 @@ class Listener:
             return
         guard = self._guard
         self._handles = [layer.register_forward_hook(guard(self._hook(name))) for name, layer in self._layers.items()]
+        self._handles.append(self._model.register_forward_hook(guard(self._leave), always_call=True))
         if self._criterion is not None:
             self._handles.append(self._criterion.register_forward_hook(guard(self._judge), with_kwargs=True))
 
@@ -99,23 +105,22 @@ class Listener:
 
     def forget(self) -> None:
         """Drop the passes seen so far; gradients that still arrive for them are ignored."""
-        self._passes.clear()
+        self._passes = []
+        self._inside = False
 
     def take(self) -> list[Pass]:
         """Return the passes that were trained on, else the last that ran, and forget all."""
-        answered = [each for each in self._passes if each.answered]
-        passes = answered or list(self._passes)[-1:]
+        passes = [each for each in self._passes if each.answered] or self._passes[-1:]
         self.forget()
         return passes
 
     # Forward
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if not torch.is_grad_enabled():
-            return
-        if not self._begin():
+        if not torch.is_grad_enabled() or not self._begin():
             return
         now = self._open()
+        self._inside = True
         tensors = argument_tensors(args, kwargs)
         for index, tensor in enumerate(tensors):
             now.put("inputs", f"inputs[{index}]" if index else "inputs", self._see("inputs", tensor))
@@ -123,16 +128,20 @@ class Listener:
             now.wiring.take_input(tensors)
 
     def _open(self) -> Pass:
-        waiting = [each for each in self._passes if not each.answered]
-        if len(waiting) >= _UNANSWERED:
-            self._passes.remove(waiting[0])
+        for each in self._passes:
+            if each.wiring:
+                each.wiring.release()
+        self._passes = [each for each in self._passes if each.pending]  # the rest were validation
         self._passes.append(Pass(wiring=Wiring() if self.describing else None))
         return self._passes[-1]
 
+    def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
+        self._inside = False
+
     def _hook(self, layer: str) -> Callable[..., None]:
         def hook(module: nn.Module, args: Any, output: Any) -> None:  # returns None: the output stays the model's own
-            if not torch.is_grad_enabled():
-                return
+            if not torch.is_grad_enabled() and not self._inside:
+                return  # validation; inside a pass it is a part that is not trained
             if not self._passes or self._passes[-1].answered:
                 self._begin()  # a part of the model was called by itself
                 self._open()
@@ -177,7 +186,9 @@ class Listener:
                 now.events.append(f"backward {name}")
             now.put(kind, name, self._see("gradients", gradient, summarised=of_layer))
 
-        tensor.register_hook(self._guard(receive))
+        hook = self._guard(receive)
+        tensor.register_hook(hook)
+        now.waiting.append(weakref.ref(hook))
 
     def _see(self, kind: str, tensor: torch.Tensor, *, summarised: bool = True) -> Seen:
         values = array_of(tensor)

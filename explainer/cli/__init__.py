@@ -15,12 +15,12 @@ from typing import Any, NoReturn
 import click
 
 from explainer import __version__
-from explainer.cli.demo import demo
-from explainer.cli.doctor import doctor
-from explainer.cli.info import info
-from explainer.cli.plot import plot
-from explainer.cli.record import record
-from explainer.cli.render import render
+from explainer.cli.demo import run_demo
+from explainer.cli.doctor import examine
+from explainer.cli.info import tell
+from explainer.cli.plot import plot_figure
+from explainer.cli.record import record_one
+from explainer.cli.render import render_scenes
 from explainer.cli.speech import say_on_error
 from explainer.errors import ExplainerError, MissingDependency
 
@@ -63,7 +63,7 @@ def explainer(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (demo, record, info, plot, render, doctor):
+for command in (run_demo, record_one, tell, plot_figure, render_scenes, examine):
     explainer.add_command(command)
 
 
@@ -71,8 +71,12 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
     """Run the command line and exit; an unforeseen exception is a bug, and keeps its traceback."""
     with _stopped_like_by_ctrl_c() as stopped:
         try:
-            code = explainer.main(arguments, prog_name="explainer", standalone_mode=False)
-            sys.stdout.flush()
+            # Not `explainer.main(…)`: click would answer a broken pipe and Ctrl-C in its own way.
+            with explainer.make_context("explainer", list(sys.argv[1:] if arguments is None else arguments)) as context:
+                explainer.invoke(context)
+            code = 0
+        except click.exceptions.Exit as end:  # after --help and --version
+            code = end.exit_code
         except click.ClickException as error:
             path = error.ctx.command_path if isinstance(error, click.UsageError) and error.ctx else "explainer"
             say_on_error(f"{error.format_message()} (see {path} --help)", speaker=path)
@@ -80,13 +84,13 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except ExplainerError as error:
             say_on_error(str(error))
             code = NOT_INSTALLED if isinstance(error, MissingDependency) else WRONG_USE
-        except (KeyboardInterrupt, click.Abort) as stop:  # click turns the first into the second
-            say_on_error("; ".join(["interrupted", *map(str, (stop.__cause__ or stop).args)]))
+        except KeyboardInterrupt as stop:
+            say_on_error("; ".join(["interrupted", *map(str, stop.args)]))
             code = 128 + stopped[0]
         except BrokenPipeError:  # who reads has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
             code = BROKEN_PIPE
-    sys.exit(code if isinstance(code, int) else 0)
+    sys.exit(code)
 
 
 @contextmanager

@@ -47,7 +47,7 @@ DRAWINGS = (
 )
 
 
-@click.command(short_help="Train, record, draw and film, once, on real data.")
+@click.command("demo", short_help="Train, record, draw and film, once, on real data.")
 @click.option(
     "-o",
     "--output",
@@ -62,7 +62,7 @@ DRAWINGS = (
 )
 @speech.quiet_option
 @speech.json_option
-def demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json: bool) -> None:
+def run_demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json: bool) -> None:
     """Train the lecture's network on real digits, record it, and draw and film what was recorded.
 
     Takes a minute or two. Where manim is not installed the films are left out, and it is said how to get them.

@@ -11,10 +11,10 @@ from explainer.cli import speech
 NEEDED = "everything"
 
 
-@click.command(short_help="Say what is installed, and how to get the rest.")
+@click.command("doctor", short_help="Say what is installed, and how to get the rest.")
 @speech.json_option
 @speech.quiet_option
-def doctor(as_json: bool, quiet: bool) -> None:
+def examine(as_json: bool, quiet: bool) -> None:
     """Say what is installed, in which version, and what to type for what is missing.
 
     Ends with 3 where something is missing that everything needs; what only films or other extras need is no failure.

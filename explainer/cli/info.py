@@ -16,11 +16,11 @@ KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updat
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
-@click.command(short_help="Say what a trace holds, and what it lacks.")
+@click.command("info", short_help="Say what a trace holds, and what it lacks.")
 @click.argument("trace")
 @speech.json_option
 @speech.quiet_option
-def info(trace: str, as_json: bool, quiet: bool) -> None:
+def tell(trace: str, as_json: bool, quiet: bool) -> None:
     """Say what TRACE holds: layers with their shapes, steps, scalars, and what is missing with the reason."""
     with speech.progress(quiet=quiet) as advance:
         opened = trace_of(trace, advance)

@@ -26,7 +26,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, short_help="Draw a figure of a trace into a file.")
+@click.command("plot", epilog=_EXAMPLES, short_help="Draw a figure of a trace into a file.")
 @click.argument("figure", required=False)
 @click.argument("trace", required=False)
 @click.option(
@@ -51,7 +51,7 @@ Examples:
 @click.option("--list", "listing", is_flag=True, help="List the figures, and the question that each answers.")
 @speech.quiet_option
 @speech.json_option
-def plot(
+def plot_figure(
     figure: str | None,
     trace: str | None,
     outputs: tuple[Path, ...],

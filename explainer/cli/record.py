@@ -25,7 +25,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, short_help="Train the network of a lesson, and record it.")
+@click.command("record", epilog=_EXAMPLES, short_help="Train the network of a lesson, and record it.")
 @click.argument("lesson", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the trace.")
 @click.option("--preset", help="Named settings, such as the lecture's own: --preset lecture.")
@@ -41,7 +41,7 @@ Examples:
 @click.option("--list", "listing", is_flag=True, help="List the lessons with their settings.")
 @speech.quiet_option
 @speech.json_option
-def record(
+def record_one(
     lesson: str | None,
     output: Path | None,
     preset: str | None,

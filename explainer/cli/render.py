@@ -27,7 +27,7 @@ Examples:
 """
 
 
-@click.command(epilog=_EXAMPLES, short_help="Make films, several at once.")
+@click.command("render", epilog=_EXAMPLES, short_help="Make films, several at once.")
 @click.argument("scenes", nargs=-1, metavar="SCENE...")
 @click.option(
     "-o",
@@ -48,7 +48,7 @@ Examples:
 @click.option("--list", "listing", is_flag=True, help="List the lecture's scenes.")
 @speech.quiet_option
 @speech.json_option
-def render(
+def render_scenes(
     scenes: tuple[str, ...],
     output: Path,
     quality: str,

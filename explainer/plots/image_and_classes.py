@@ -62,12 +62,12 @@ def classification(
         raise TraceError(f"the probe holds no example {example}: there are {count}, from 0 to {count - 1}")
     ax, theme = prepare(ax, theme)
     ax.set_axis_off()
-    _draw_image(ax.inset_axes((0, 0.02, 0.33, 0.86)), seen.images[example], theme)
+    _draw_image(ax.inset_axes((0, 0.02, 0.33, 0.89)), seen.images[example], theme)
     moments = [0, after] if after else [0]
     shown = _chosen(seen.probabilities[after, example], int(seen.targets[example]))
     room = 0.64 / len(moments)
     for place, index in enumerate(moments):
-        inside = ax.inset_axes((0.41 + place * room, 0.02, room - 0.05, 0.86))
+        inside = ax.inset_axes((0.41 + place * room, 0.02, room - 0.05, 0.89))
         _draw_bars(inside, seen, index, example, shown, theme, bar)
         when = ("before", "after")[place] if len(moments) == 2 else "as recorded"
         inside.set_title(f"{when}, step {trace.steps[index]}", color=theme.text, fontsize=points(LABEL), pad=7)

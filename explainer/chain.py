@@ -108,7 +108,10 @@ def work_out(trace: Trace, step: int = -1) -> Chain:
 
 
 def loss_after(trace: Trace, step: int = -1) -> float:
-    """Return the loss of a step's own examples once its update is made, worked out forwards with the new parameters.
+    """Return the loss of a step's own examples once its update is made.
+
+    Where the probe holds the examples and the next step was recorded, their outputs are those that were recorded there;
+    else they are worked out forwards with the new parameters.
 
     Raises:
         TraceError: As `work_out`; or the trace does not keep updates, or not all examples of the batch.
@@ -117,13 +120,28 @@ def loss_after(trace: Trace, step: int = -1) -> float:
     if _cut(trace):
         raise TraceError(f"step {trace.steps[index]} keeps a part of its batch only: record with examples=None")
     _, target, n = _judged(trace, index)
-    y = trace.inputs[index].astype(np.float64)
-    for layer in trace.layers:
-        names = _parameter_names(trace, layer)
-        new = {own: trace.parameters[name][index] + trace.updates[name][index] for own, name in names.items()}
-        y = LAYERS[trace.model.layers[layer].type](y, **new).output
+    prediction = _probed(trace, index)
+    if prediction is None:
+        prediction = trace.inputs[index].astype(np.float64)
+        for layer in trace.layers:
+            names = _parameter_names(trace, layer)
+            new = {own: trace.parameters[name][index] + trace.updates[name][index] for own, name in names.items()}
+            prediction = LAYERS[trace.model.layers[layer].type](prediction, **new).output
     criterion = trace.model.criterion
-    return float(LOSSES[criterion.type if criterion else ""](y, target, n).output)
+    return float(LOSSES[criterion.type if criterion else ""](prediction, target, n).output)
+
+
+def _probed(trace: Trace, index: int) -> Array | None:
+    """Return what the probe saw of a step's own examples at the step after it, (example, …)."""
+    probe, last = trace.probe, trace.layers[-1]
+    follows = index + 1 < len(trace) and trace.steps[index + 1] == trace.steps[index] + 1
+    if probe is None or probe.inputs is None or not follows or last not in probe.activations:
+        return None
+    own = trace.inputs[index]
+    places = [np.flatnonzero((probe.inputs == each).reshape(len(probe.inputs), -1).all(axis=1)) for each in own]
+    if not all(map(len, places)):
+        return None
+    return np.asarray(probe.activations[last][index + 1][[place[0] for place in places]], np.float64)
 
 
 def _inputs(trace: Trace, index: int) -> dict[str, Array]:

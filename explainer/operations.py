@@ -128,21 +128,25 @@ def log_softmax(x: Array) -> Applied:
 
 def squared_error(y: Array, target: Array, n: float) -> Applied:
     """Return ℓ = Σ (y − t)² / n."""
-    return Applied(((y - target) ** 2).sum() / n, Elementwise("2 (y - t) / n", 2 * (y - target) / n))
+    return Applied(((y - target) ** 2).sum() / n, Elementwise(f"2 (y - t){_over(n)}", 2 * (y - target) / n))
 
 
 def negative_log_likelihood(y: Array, target: Array, n: float) -> Applied:
     """Return ℓ = −Σ y[t] / n for log-probabilities y (example, class) and classes t (example,)."""
     right = np.eye(y.shape[-1])[target]  # (example, class), 1 at the right one
-    return Applied(-(right * y).sum() / n, Elementwise("-[c = t] / n", -right / n))
+    return Applied(-(right * y).sum() / n, Elementwise(f"-[c = t]{_over(n)}", -right / n))
 
 
 def cross_entropy(y: Array, target: Array, n: float) -> Applied:
     """Return ℓ = −Σ log softmax(y)[t] / n for scores y (example, class) and classes t (example,)."""
     right = np.eye(y.shape[-1])[target]
     log_p = log_softmax(y).output
-    local = Elementwise('("softmax"(y) - [c = t]) / n', (np.exp(log_p) - right) / n)
+    local = Elementwise(f'("softmax"(y) - [c = t]){_over(n)}', (np.exp(log_p) - right) / n)
     return Applied(-(right * log_p).sum() / n, local)
+
+
+def _over(n: float) -> str:
+    return "" if n == 1 else f" / {n:g}"
 
 
 # ── What torch calls them ───────────────────────────────────────────────────────────────────────────────────────

@@ -216,6 +216,11 @@ def test_the_loss_after_the_update_is_the_probes_at_the_next_step(step: int) -> 
     np.testing.assert_allclose(chain.loss_after(trace, step), ((prediction - target) ** 2).mean(), rtol=1e-12)
 
 
+def test_the_loss_after_the_update_is_worked_out_where_no_probe_saw_it() -> None:
+    trace = recorded(deep_model(), nn.NLLLoss(), random(7, 3), classes(7, 4), examples=None)
+    np.testing.assert_allclose(chain.loss_after(trace, 0), trace.scalars["loss"][1], rtol=1e-14)
+
+
 def test_the_loss_after_the_update_needs_the_whole_batch() -> None:
     trace = recorded(deep_model(), nn.NLLLoss(), random(7, 3), classes(7, 4), examples=2)
     with pytest.raises(TraceError, match="record with examples=None"):

@@ -9,10 +9,10 @@ from numpy.typing import NDArray
 
 Seen = TypeVar("Seen", bound=Mobject)
 
-MARGIN = 0.35  # frame units that stay free at every edge
+MARGIN = 0.3  # frame units that stay free at every edge
 HEADER = 0.45  # height of the line that says where the numbers are from
 CAPTION = 1.0  # two lines
-FORMULA = 1.05
+FORMULA = 1.1
 
 
 @dataclass(frozen=True)

@@ -88,10 +88,11 @@ class TraceScene(Scene):
         self.finish_reading()
         if self._caption is not None:
             self.remove(self._caption)
-        self._caption = Words(sentence, size=CAPTION, colour=self.theme.text, width=self.layout.caption.width)
+        self._caption = Words(sentence, size=CAPTION, colour=self.theme.text, width=0.9 * self.layout.caption.width)
         self.layout.caption.place(self._caption)
         self._since = self.seconds
         self.play(FadeIn(self._caption, run_time=FADE), *animations)
+        self.bring_to_back(self._caption)  # manim draws anew all that stands above what moves: still things lie below
 
     def finish_reading(self) -> None:
         """Wait until the caption on screen has been read, and write it to the subtitles."""

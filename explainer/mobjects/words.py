@@ -90,13 +90,14 @@ def check_size(size: float) -> None:
         raise ValueError(f"text of size {size} cannot be read at 480p: use at least {MINIMUM} (frame units)")
 
 
-def number(value: float, decimals: int = 3, *, signed: bool = False) -> str:
+def number(value: float, decimals: int = 3, *, signed: bool = False, tiny: bool = True) -> str:
     """Return a number as it is written on screen: a real minus sign, fixed decimals.
 
-    One that would round to zero without being zero, and one too long to read, is written with a power of ten.
+    One too long to read is written with a power of ten, and so is one that would round to zero without being zero.
 
     Args:
         signed: Write the plus sign too.
+        tiny: False to let small numbers round to zero, as in a column of larger ones.
     """
     value = float(value)
     if math.isnan(value):
@@ -105,7 +106,7 @@ def number(value: float, decimals: int = 3, *, signed: bool = False) -> str:
     size = abs(value)
     if math.isinf(size):
         return sign + "∞"
-    if size and (size < 0.5 * 10**-decimals or size >= 1e6):
+    if (tiny and 0 < size < 0.5 * 10**-decimals) or size >= 1e6:
         digits, _, power = f"{size:.1e}".partition("e")
         return f"{sign}{digits}·10{str(int(power)).replace('-', MINUS).translate(_RAISED)}"
     return f"{sign}{size:.{decimals}f}"

@@ -69,9 +69,7 @@ class DigitLearning(TraceScene):
 
         # "Training changes the weights a little in every step: the bars move."
         self.beat("training")
-        self.say(
-            "Training changes the weights a little in every step, and the bars move.", FadeIn(self.curve, self.loss)
-        )
+        self.say("Training changes the weights a little in every step: the bars move.", FadeIn(self.curve, self.loss))
         self.play(self.run(0, self.turn, seconds=4.5))
 
         # "After 44 steps the four has more than half of the probability."

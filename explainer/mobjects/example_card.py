@@ -15,6 +15,7 @@ from explainer.mobjects.heat_map import Picture
 from explainer.mobjects.words import MINIMUM, SMALL, Words
 from explainer.theme import DARK, Theme
 
+GAP = 0.1  # between the image and the words, as a share of the image
 LARGE = 0.55  # height of the em of the answer, in frame units
 
 
@@ -64,7 +65,7 @@ class ExampleCard(VGroup):
         )
         self.bars.next_to(self.picture, DOWN, buff=0.16)
         self.picture.align_to(self.bars.base, LEFT)
-        self.room = width - self.picture.width - 0.14  # for the words beside the image
+        self.room = width - (1 + GAP) * self.picture.width  # for the words beside the image
         self.says = Words("says", size=SMALL, colour=theme.quiet)
         self.answer = VMobject(fill_color=theme.text, fill_opacity=1, stroke_width=0)
         self.probability = Counter(0, size=SMALL, colour=theme.quiet)
@@ -122,4 +123,4 @@ class ExampleCard(VGroup):
         """Return a place in the column of words: −1 at the image's lower edge, 1 at its upper edge."""
         left, right = self.picture.get_right()[0], self.bars.base.get_end()[0]
         height = self.picture.get_center()[1] + up * self.picture.height / 2
-        return np.array([(left + right) / 2 + 0.07 * self.picture.width, height, 0.0])
+        return np.array([(left + GAP * self.picture.width + right) / 2, height, 0.0])

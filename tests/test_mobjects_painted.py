@@ -1,0 +1,70 @@
+"""What paints itself: it is drawn among stock mobjects, alone and unharmed, and its numbers can be animated."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+import pytest
+
+manim = pytest.importorskip("manim", reason="films are not installed")
+
+from manim import BLUE, RIGHT, Camera, Circle, Square, Transform  # noqa: E402
+
+from explainer.mobjects.heat_map import HeatMap, Picture  # noqa: E402
+from explainer.mobjects.painted import _display_stock  # noqa: E402
+
+
+def seen(*mobjects: manim.Mobject) -> npt.NDArray[np.int64]:
+    """What a camera of 160 × 90 pixels sees, ten pixels to a frame unit, (row, column, 3)."""
+    camera = Camera(pixel_width=160, pixel_height=90, frame_width=16, frame_height=9, background_color="#000000")
+    camera.capture_mobjects(mobjects)
+    return np.asarray(camera.pixel_array[..., :3], np.int64)
+
+
+def test_what_was_drawn_before_leaves_no_trace_in_what_paints_itself() -> None:
+    square = Square(2, fill_opacity=1, color=BLUE).shift(4 * RIGHT)
+    picture = Picture([[1.0]], low=0, high=1, height=2, stroke_width=0)
+    both, alone = seen(square, picture), seen(picture)
+    np.testing.assert_array_equal(both[:, :100], alone[:, :100])
+    assert (both[45, 80] == 255).all() and not (both[45, 120] == 255).all()
+
+
+def test_what_is_drawn_after_it_is_not_changed_by_it() -> None:
+    circle = Circle(1, fill_opacity=0.7, color=BLUE).shift(4 * RIGHT)
+    np.testing.assert_array_equal(seen(Picture([[1.0, 0.0]], height=2), circle)[:, 105:], seen(circle)[:, 105:])
+
+
+def test_stock_mobjects_are_drawn_as_manim_draws_them(monkeypatch: pytest.MonkeyPatch) -> None:
+    shapes = [Circle(2, color=BLUE, fill_opacity=0.5), Square(3).shift(RIGHT)]
+    ours = seen(*shapes)
+    monkeypatch.setattr(Camera, "display_vectorized", _display_stock)
+    np.testing.assert_array_equal(ours, seen(*shapes))
+
+
+def test_an_animation_passes_through_the_numbers_between() -> None:
+    heat = HeatMap([[1.0, -2.0]], largest=2)
+    change = Transform(heat, heat.copy().set_values([[3.0, 2.0]]))
+    change.begin()
+    change.interpolate(0.5)
+    np.testing.assert_allclose(heat.values, [[2.0, 0.0]])
+    change.interpolate(1)
+    np.testing.assert_array_equal(heat.values, [[3.0, 2.0]])
+
+
+def test_becoming_another_takes_over_its_numbers() -> None:
+    heat = HeatMap([[1.0, -2.0]])
+    heat.become(HeatMap([[5.0, 6.0]], height=1))
+    np.testing.assert_array_equal(heat.values, [[5.0, 6.0]])
+    assert heat.height == pytest.approx(1)
+
+
+def test_a_copy_changes_alone() -> None:
+    heat = HeatMap([[1.0, -2.0]])
+    heat.copy().set_values([[9.0, 9.0]])
+    np.testing.assert_array_equal(heat.values, [[1.0, -2.0]])
+
+
+@pytest.mark.parametrize(("opacity", "brightness"), [(0, 0), (0.5, 128), (1, 255)])
+def test_its_fill_opacity_is_that_of_all_it_paints(opacity: float, brightness: int) -> None:
+    picture = Picture([[1.0]], low=0, high=1, height=4, stroke_width=0)
+    assert abs(seen(picture.set_opacity(opacity))[45, 80, 0] - brightness) <= 1

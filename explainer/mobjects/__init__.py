@@ -7,16 +7,34 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from explainer.mobjects.bars import Bars as Bars
+    from explainer.mobjects.counter import Counter as Counter
+    from explainer.mobjects.curve import Curve as Curve
+    from explainer.mobjects.example_card import ExampleCard as ExampleCard
     from explainer.mobjects.formula import Formula as Formula
+    from explainer.mobjects.heat_map import HeatMap as HeatMap
+    from explainer.mobjects.heat_map import Picture as Picture
     from explainer.mobjects.layout import Layout as Layout
     from explainer.mobjects.layout import Region as Region
+    from explainer.mobjects.network_diagram import NetworkDiagram as NetworkDiagram
+    from explainer.mobjects.painted import Painted as Painted
+    from explainer.mobjects.pixel_flight import PixelFlight as PixelFlight
     from explainer.mobjects.trace_scene import TraceScene as TraceScene
     from explainer.mobjects.words import Words as Words
     from explainer.mobjects.words import number as number
 
 _HOMES = {
+    "Bars": "bars",
+    "Counter": "counter",
+    "Curve": "curve",
+    "ExampleCard": "example_card",
     "Formula": "formula",
+    "HeatMap": "heat_map",
     "Layout": "layout",
+    "NetworkDiagram": "network_diagram",
+    "Painted": "painted",
+    "Picture": "heat_map",
+    "PixelFlight": "pixel_flight",
     "Region": "layout",
     "TraceScene": "trace_scene",
     "Words": "words",

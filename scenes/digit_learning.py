@@ -220,9 +220,8 @@ class DigitLearning(TraceScene):
     # ── inside the box ───────────────────────────────────────────────────────────────────────────────────────────
 
     def sentence_of_inside(self) -> str:
-        if self.diagram is None:
-            return f"Inside are {len(self.trace.layers)} layers: each passes its numbers on to the next."
-        return "Inside, every layer passes its numbers on to the next."
+        every = "every layer" if self.diagram is not None else f"each of {len(self.trace.layers)} layers"
+        return f"Inside, {every} passes its numbers on to the next."
 
     def network(self) -> NetworkDiagram | None:
         """Return the network's diagram, its outputs beside their bars; None where it is no chain of dense layers."""
@@ -252,7 +251,8 @@ class DigitLearning(TraceScene):
         left, right = -3.95, self.bars.get_left()[0] - 0.12
         large = self.panel(right - left, 5.57).move_to(((left + right) / 2, 0.165, 0))
         corner = name.animate.scale_to_fit_height(0.3).move_to(large.get_corner(UL) + np.array([0.32, -0.3, 0]))
-        return [room, FadeOut(*around), Transform(panel, large), corner, FadeIn(self.diagram, self.legend(large))]
+        inside = FadeIn(self.diagram, self.legend(large), rate_func=squish_rate_func(smooth, 0.6, 1))
+        return [room, FadeOut(*around, run_time=0.4), Transform(panel, large), corner, inside]
 
     def forward(self) -> None:
         """The pixels flash into the network, and the forward pass runs through it."""
@@ -330,7 +330,8 @@ class DigitLearning(TraceScene):
         """The image of the four becomes one card of many, and the clock stands at the first step again."""
         self.cards = self.make_cards()
         hero = self.cards[self.dealt.index(self.hero)].picture
-        self.play(FadeOut(*self.all_but(self.picture, self.header)), ReplacementTransform(self.picture, hero))
+        self.play(FadeOut(*self.all_but(self.picture, self.header)), run_time=0.6)
+        self.play(ReplacementTransform(self.picture, hero), run_time=0.8)
         self.clock.set_step(int(self.steps[0]))
         self.play(FadeIn(*(part for card in self.cards for part in card if part is not hero)))
 
@@ -371,7 +372,8 @@ class DigitLearning(TraceScene):
         legend.next_to(self.about_bars[1], RIGHT, buff=0.4)
         hero = self.cards[self.dealt.index(self.hero)].picture
         large = self.image(self.hero, 3.2).move_to((-4.9, MIDDLE, 0))
-        self.play(FadeOut(*self.all_but(hero, self.header)), ReplacementTransform(hero, large))
+        self.play(FadeOut(*self.all_but(hero, self.header)), run_time=0.6)
+        self.play(ReplacementTransform(hero, large), run_time=0.8)
         self.play(FadeIn(self.bars, self.about_bars, marks, legend, self.results()))
 
     def results(self) -> VGroup:

@@ -1,4 +1,4 @@
-"""Storyboard 6, the heart: backpropagation multiplies what arrives by the operation's own gradient, and passes it on.
+"""Storyboard 6, the heart: backpropagation multiplies what arrives by the operation’s own gradient, and passes it on.
 
 manim scenes/chain_rule.py ChainRule
 EXPLAINER_TRACE=runs/mine manim scenes/chain_rule.py ChainRule
@@ -18,22 +18,22 @@ from explainer.mobjects.factors import Card, Equation, Factor, OperationEquation
 from explainer.mobjects.grid import Grid
 from explainer.mobjects.layout import Region
 from explainer.mobjects.loss_bars import LossBars
-from explainer.mobjects.symbols import LOSS, TARGET, partial, spoken
+from explainer.mobjects.symbols import LOSS, partial, primed, spoken
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import SMALL, Words, number
 from explainer.theme import GRADIENT, LAYER, ink
 from explainer.theme import LOSS as LOSS_COLOUR
 
-MOST_LAYERS = 7  # more do not fit beside each other
+MOST_LAYERS = 5  # more do not fit beside each other and stay legible
 MOST_ROWS = 6  # more are not gone through one by one
 ALONE = 1.9  # how much lower the graph stands while nothing else is on screen
-COLUMNS = 0.66  # where columns under the graph begin, up
+COLUMNS = 0.6  # where columns under the graph begin, up
 
-OWN = {  # what is said of an operation's own gradient; {0} is its symbol, {1} what it is given, {2} its weights
+OWN = {  # what is said of an operation’s own gradient; {0} is its symbol, {1} what it is given, {2} its weights
     "Linear": "{0} multiplied {1} by the weights {2}, so the weights are its own gradient.",
-    "Sigmoid": "The sigmoid's own gradient is {0} (1 − {0}): never more than a quarter.",
+    "Sigmoid": "The sigmoid’s own gradient is {0} (1 − {0}): never more than a quarter.",
     "Tanh": "The own gradient of tanh is 1 − {0}²: never more than one.",
-    "ReLU": "ReLU's own gradient is 1 where its input is above zero, else 0: it passes on, or it does not.",
+    "ReLU": "ReLU’s own gradient is 1 where its input is above zero, else 0: it passes on, or it does not.",
     "Softmax": "In a softmax every output depends on every input: its own gradient is a matrix.",
     "LogSoftmax": "In a log-softmax every output depends on every input: its own gradient is a matrix.",
 }
@@ -54,7 +54,7 @@ class ChainRule(TraceScene):
 
         # An example goes in, and the network's answer is compared with the target.
         self.beat("forward")
-        self.say("One recorded step of training: the example x goes in, the answer should be y.", *self.draw_graph())
+        self.say(f"One recorded step of training: {self.told_of_input()}", *self.draw_graph())
         self.say("Forward: every layer computes its values from those of the layer before.", *self.make_room())
         for name in self.graph.spine:
             self.flow_into(name)
@@ -117,6 +117,12 @@ class ChainRule(TraceScene):
         names = [operation.name for operation in self.chain]
         self.operations = list(self.chain)[: names.index(self.layer) + 1]
 
+    def told_of_input(self) -> str:
+        many = len(self.trace.inputs[self.index])
+        if many == 1:
+            return "the example x goes in, the answer should be y."
+        return f"{many} examples x go in, the answers should be y."
+
     def called(self, name: str) -> str:
         return spoken(self.graph.symbols[name])
 
@@ -142,20 +148,13 @@ class ChainRule(TraceScene):
         self.card = Card(Region(stage.left + 0.5, stage.bottom + 0.08, stage.right - 0.5, 0.66), self.theme)
         self.columns: dict[str, VGroup] = {}
         self.computations = self.graph.computations(self.layout.formula)
-        self.target = self.write_target()
+        self.target = self.graph.target_beside(np.asarray(self.trace.targets[self.index]))
         self.source(self.step)
         self.model = VGroup(self.graph, self.target).shift(ALONE * DOWN)
         return [FadeIn(self.model, lag_ratio=0.05, run_time=1.8)]
 
     def make_room(self) -> list[Animation]:
         return [Transform(self.model, self.model.copy().shift(ALONE * UP))]
-
-    def write_target(self) -> VGroup:
-        """Return the recorded target beside its node's edge."""
-        values = np.atleast_1d(self.trace.targets[self.index])
-        text = number(float(values.item()), 0 if values.dtype.kind in "iu" else 3) if values.size == 1 else ""
-        words = Words(text, size=SMALL, colour=self.theme.text)
-        return VGroup(words.next_to(self.graph.middle(TARGET, LOSS), RIGHT, buff=0.1))
 
     def flow_into(self, name: str) -> None:
         """Flash along the edges to a node, and show what it computes."""
@@ -182,7 +181,7 @@ class ChainRule(TraceScene):
     def grid(self, values: Array, outline: str) -> Grid:
         """Return a column that leaves room for another beside it."""
         return Grid(
-            values, theme=self.theme, outline=outline, width=0.46 * self.layout.stage.width / len(self.graph.spine)
+            values, theme=self.theme, outline=outline, width=0.455 * self.layout.stage.width / len(self.graph.spine)
         )
 
     def pulse(self, mobject: VMobject, scale: float = 1.2) -> Animation:
@@ -212,8 +211,10 @@ class ChainRule(TraceScene):
         """Let the card tell of an operation; what the one before passed on is what this one receives."""
         weight = self.weight if operation.name == self.layer else None
         pointer = self.card.pointer(self.values_under(operation.name))
-        new = OperationEquation(operation, self.before(operation.name), self.graph.symbols, self.theme, weight)
-        self.card.place(new)
+        before, symbol = self.before(operation.name), self.graph.symbols
+        new = self.card.place_widest(
+            lambda width: OperationEquation(operation, before, symbol, self.theme, weight, width)
+        )
         if operation is self.operations[0]:
             self.pointer = pointer
             self.play(FadeIn(self.card), Create(self.pointer), FadeIn(new.incoming))
@@ -238,7 +239,7 @@ class ChainRule(TraceScene):
 
     def told_of(self, operation: Operation) -> str:
         if operation.name == LOSS:
-            return "At every operation: multiply what arrives by the operation's own gradient, and pass it on."
+            return "At every operation: multiply what arrives by the operation’s own gradient, and pass it on."
         if operation.name == self.layer:
             given = self.called(self.before(operation.name))
             layer, weight = self.called(self.layer), self.called(self.weight)
@@ -284,16 +285,22 @@ class ChainRule(TraceScene):
     def told_of_difference(self) -> str:
         largest = float(np.abs(self.trace.parameter_gradients[self.weight][self.index]).max())
         same = "the same numbers" if self.difference <= 1e-5 * largest else "other numbers"
-        return f"PyTorch's autograd recorded {same}: the largest difference is {digits(self.difference)}."
+        return f"PyTorch’s autograd recorded {same}: the largest difference is {digits(self.difference)}."
 
     def compare(self) -> list[Animation]:
         gradient = partial("ell", self.graph.symbols[self.weight])
         recorded = self.trace.parameter_gradients[self.weight][self.index]
-        by_hand = Factor(gradient, "by hand", self.by_hand, colour=GRADIENT, theme=self.theme)
-        autograd = Factor(gradient, "autograd", recorded, colour=GRADIENT, theme=self.theme)
         difference = verdict(digits(self.difference), "largest difference", GRADIENT, self.theme)
-        self.equation = Equation([by_hand, autograd, difference], ["-", "="], self.theme)
-        self.card.place(self.equation)
+
+        def write(width: float) -> Equation:
+            by_hand, autograd = (
+                Factor(gradient, role, values, colour=GRADIENT, theme=self.theme, width=width)
+                for role, values in (("by hand", self.by_hand), ("autograd", recorded))
+            )
+            return Equation([by_hand, autograd, difference], ["-", "="], self.theme)
+
+        self.equation = self.card.place_widest(write)
+        by_hand = self.equation.factors[0]
         slide = self.slide(self.worked, self.worked.outgoing, by_hand)
         return [Succession(slide, FadeIn(VGroup(*self.equation[1:]), run_time=0.6))]
 
@@ -318,21 +325,22 @@ class ChainRule(TraceScene):
         W, symbol = self.trace.parameters[self.weight][self.index], self.graph.symbols[self.weight]
         after = W + self.trace.updates[self.weight][self.index]
         largest = float(max(np.abs(W).max(), np.abs(after).max()))
-        factors = [
-            Factor(formula, role, values, colour=colour, theme=self.theme, largest=largest)
-            for formula, role, values, colour in (
-                (symbol, "before", W, LAYER),
-                (made_of, name, made, GRADIENT),
-                (primed(symbol), "after", after, LAYER),
-            )
-        ]
-        last, self.equation = self.equation, Equation(factors, [sign, "="], self.theme)
-        self.card.place(self.equation)
+        parts = ((symbol, "before", W, LAYER), (made_of, name, made, GRADIENT), (primed(symbol), "after", after, LAYER))
+
+        def write(width: float) -> Equation:
+            factors = [
+                Factor(formula, role, values, colour=colour, theme=self.theme, largest=largest, width=width)
+                for formula, role, values, colour in parts
+            ]
+            return Equation(factors, [sign, "="], self.theme)
+
+        last, self.equation = self.equation, self.card.place_widest(write)
         return [Succession(FadeOut(last, run_time=0.3), FadeIn(self.equation, run_time=0.7))]
 
     def told_of_losses(self) -> str:
         verb = "falls" if self.after < self.loss else "rises"
-        return f"The same example once more: the loss {verb} from {number(self.loss)} to {number(self.after)}."
+        again = "The same example" if len(self.trace.inputs[self.index]) == 1 else "The same examples"
+        return f"{again} once more: the loss {verb} from {number(self.loss)} to {number(self.after)}."
 
     def compare_losses(self) -> list[Animation]:
         """Show the loss before, send the example through once more, and show the loss after."""
@@ -383,12 +391,6 @@ class ChainRule(TraceScene):
         legend = VGroup(values, gradients).arrange(DOWN, buff=0.12, aligned_edge=LEFT)
         self.layout.formula.place(legend, across=-1)
         return legend if legend.get_right()[0] < self.formula.get_left()[0] else VGroup()
-
-
-def primed(symbol: str) -> str:
-    """Return a symbol with a prime: what it is after the step."""
-    letter, _, number_of = symbol.partition("_")
-    return f"{letter}'_{number_of}" if number_of else f"{letter}'"
 
 
 def digits(difference: float) -> str:

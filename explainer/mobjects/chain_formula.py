@@ -8,7 +8,7 @@ from explainer.mobjects.formula import Formula
 from explainer.mobjects.symbols import partial
 from explainer.theme import DARK, GRADIENT, LOCAL, Theme, ink
 
-FAINT = 0.25  # opacity of a factor that is still to come
+FAINT = 0.35  # opacity of a factor that is still to come
 
 
 class ChainFormula(Formula):

@@ -19,7 +19,7 @@ from explainer.theme import LOSS as LOSS_COLOUR
 
 LARGE, SMALL = 0.42, 0.3  # radii, in frame units
 ASIDE = 0.58  # from a layer's middle to its parameters', across
-ABOVE = 1.22  # the same, up
+ABOVE = 1.3  # the same, up
 
 
 class Node(VGroup):
@@ -59,6 +59,7 @@ class ComputationGraph(VGroup):
         self.layers, self.spine = layers, (INPUT, *layers, LOSS)
         self.nodes: dict[str, Node] = {}
         self.edges: dict[tuple[str, str], Line] = {}
+        self.left, self.right = region.left, region.right
         spread = region.width - 2 * LARGE - 1.5
         middle, self.height_of_spine = float(region.center[0]), region.top - SMALL - ABOVE - 0.05
         across = np.linspace(middle - spread / 2, middle + spread / 2, len(self.spine))
@@ -110,29 +111,47 @@ class ComputationGraph(VGroup):
             max_stroke_width_to_length_ratio=20, max_tip_length_to_length_ratio=0.4,
         )  # fmt: skip
 
+    def target_beside(self, values: NDArray[Any]) -> Words:
+        """Return the recorded target beside its node's edge, if it is a single number."""
+        text = number(float(values.item()), 0 if values.dtype.kind in "iu" else 3) if values.size == 1 else ""
+        return Words(text, size=0.24, colour=self.theme.text).next_to(self.middle(TARGET, LOSS), RIGHT, buff=0.1)
+
     def gradient_at_edge(self, fed: str, feeder: str, values: NDArray[np.float64]) -> VGroup:
         """Return what stands at an edge of the spine: ∂ℓ/∂feeder above it; below it the number, or its norm."""
         colour, middle = ink(GRADIENT, self.theme), self.middle(feeder, fed)
         text = number(float(values.item())) if values.size == 1 else f"‖·‖ {number(float(np.linalg.norm(values)))}"
-        above = Formula(partial("ell", self.symbols[feeder]), size=0.36, colour=colour)
-        return VGroup(
-            above.move_to(middle + 0.55 * UP), Words(text, size=0.24, colour=colour).move_to(middle + 0.3 * DOWN)
-        )
+        above = Formula(partial("ell", self.symbols[feeder]), size=0.36, colour=colour).move_to(middle + 0.53 * UP)
+        below = Words(text, size=0.24, colour=colour).move_to(middle + 0.3 * DOWN)
+        fits = below.width < self.edges[feeder, fed].get_length()  # else the card alone says it
+        return VGroup(above, below if fits else VGroup())
 
     def gradient_at_parameter(self, name: str, values: NDArray[np.float64]) -> VGroup:
-        """Return what stands beside a parameter's node: its gradient as a heat map, named; a vector is a column."""
-        bias = values.ndim == 1
-        cells = Grid(
-            values[:, None] if bias else values,
-            theme=self.theme,
-            outline=GRADIENT,
-            height=0.6,
-            width=0.6,
-            numbers=False,
-        )
+        """Return what stands beside a parameter's node: its gradient as a heat map, named; a vector is a column.
+
+        Where there is less room the name is left out, then the map.
+        """
+        bias, node = values.ndim == 1, self.nodes[name]
+        side, room = (RIGHT, self._room(node, 1)) if bias else (LEFT, self._room(node, -1))
         label = Formula(partial("ell", self.symbols[name]), size=0.3, colour=ink(GRADIENT, self.theme))
-        side = RIGHT if bias else LEFT
-        return VGroup(label, cells).arrange(-side, buff=0.12).next_to(self.nodes[name], side, buff=0.12)
+        wide = min(0.6, room - label.width - 0.3)
+        named = wide > 0.2
+        wide = wide if named else min(0.6, room - 0.2)
+        if wide < 0.1:
+            return VGroup()
+        matrix = values[:, None] if bias else values
+        cells = Grid(matrix, theme=self.theme, outline=GRADIENT, height=0.6, width=wide, numbers=False)
+        return VGroup(*([label] if named else []), cells).arrange(-side, buff=0.12).next_to(node, side, buff=0.12)
+
+    def _room(self, node: Node, side: int) -> float:
+        """Return how much of the way to the next node at the same height, or to the edge, a node may use."""
+        reach = float(node.ring.get_x()) * side + node.radius
+        others = [other for other in self.nodes.values() if other.radius == SMALL]
+        gaps = [(float(other.ring.get_x()) * side - other.radius - reach, other.name) for other in others]
+        gaps = [(gap, name) for gap, name in gaps if gap > -SMALL]
+        if not gaps:
+            return max(self.right, -self.left) - reach
+        gap, name = min(gaps)
+        return gap - 0.05 if name == TARGET else gap / 2 - 0.05
 
     def units(self, name: str, values: NDArray[np.float64]) -> Units:
         """Return a row of units under a node, filled by the first example's activations, (unit, example)."""

@@ -1,7 +1,7 @@
 """The card of an operation: incoming × local = outgoing, as small matrices with their shapes."""
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, TypeVar
 
 import numpy as np
 import numpy.typing as npt
@@ -15,6 +15,10 @@ from explainer.mobjects.symbols import LOSS, TARGET, derivative, partial
 from explainer.mobjects.words import BODY, SMALL, Words
 from explainer.operations import Elementwise, Jacobian
 from explainer.theme import DARK, GRADIENT, LAYER, LOCAL, Theme, ink
+
+WIDTHS = (4.5, 3.6, 3.0, 2.4, 1.9, 1.3)  # of a matrix on a card, in frame units
+
+Placed = TypeVar("Placed", bound=VGroup)
 
 
 class Factor(VGroup):
@@ -69,6 +73,7 @@ class OperationEquation(Equation):
         symbol: Mapping[str, str],
         theme: Theme = DARK,
         weight: str | None = None,
+        width: float = WIDTHS[0],
     ) -> None:
         """Write it for an operation, with gradients as columns, one per example.
 
@@ -76,17 +81,22 @@ class OperationEquation(Equation):
             before: The node in front of the operation, whose value it was given.
             symbol: Typst for each name, as from `symbols`.
             weight: Pass on to this parameter of the operation, instead of the node in front.
+            width: The most that a matrix may take, in frame units.
         """
         to = weight or before
         incoming, own = _columns(operation.incoming), _own(operation, weight)
         outgoing = operation.parameter_gradients[weight] if weight else _columns(operation.outgoing)
         formula = f"{symbol[before]}^T" if weight else _own_formula(operation, before, symbol)
-        formula = f"{partial(symbol[operation.name], symbol[to])} = {formula}"
-        self.incoming = Factor(
-            partial("ell", symbol[operation.name]), "arrives", incoming, colour=GRADIENT, theme=theme
+        if width > WIDTHS[-1]:  # else there is no room for the name of the derivative
+            formula = f"{partial(symbol[operation.name], symbol[to])} = {formula}"
+        self.incoming, self.local, self.outgoing = (
+            Factor(written, role, values, colour=colour, theme=theme, width=width)
+            for written, role, values, colour in (
+                (partial("ell", symbol[operation.name]), "arrives", incoming, GRADIENT),
+                (formula, "its own", own, LOCAL),
+                (partial("ell", symbol[to]), "passed on", outgoing, GRADIENT),
+            )
         )
-        self.local = Factor(formula, "its own", own, colour=LOCAL, theme=theme)
-        self.outgoing = Factor(partial("ell", symbol[to]), "passed on", outgoing, colour=GRADIENT, theme=theme)
         elementwise = isinstance(operation.local, Elementwise) and not weight
         # A matrix stands to the left of the column that it turns; beside a single number that does not matter
         turned = not weight and not elementwise and len(incoming) > 1
@@ -124,11 +134,22 @@ class Card(VGroup):
         x, bottom = float(above.get_center()[0]), float(above.get_bottom()[1]) - 0.05
         return Line((x, bottom, 0.0), (x, self.region.top, 0.0), color=LAYER, stroke_width=2.5)
 
-    def place(self, equation: VGroup) -> VGroup:
+    def place(self, equation: Placed) -> Placed:
         """Put an equation on the panel, with room around it."""
+        return self._inner.place(equation)
+
+    def place_widest(self, write: Callable[[float], Placed]) -> Placed:
+        """Put on the panel what `write` makes of the largest matrix width of WIDTHS at which nothing must shrink."""
+        for width in WIDTHS:
+            written = write(width)
+            if written.width <= self._inner.width:
+                break
+        return self.place(written)
+
+    @property
+    def _inner(self) -> Region:
         region = self.region
-        inner = Region(region.left + 0.3, region.bottom + 0.12, region.right - 0.3, region.top - 0.12)
-        return inner.place(equation)
+        return Region(region.left + 0.25, region.bottom + 0.12, region.right - 0.25, region.top - 0.12)
 
 
 def verdict(value: str, about: str, colour: str, theme: Theme = DARK) -> VGroup:

@@ -1,5 +1,6 @@
 """Small arrays on screen: cells coloured by sign and size, with the numbers written in them where they can be read."""
 
+import itertools
 from typing import Any
 
 import numpy as np
@@ -7,12 +8,13 @@ import numpy.typing as npt
 from manim import DOWN, RIGHT, Rectangle, VGroup, VMobject
 
 from explainer.mobjects.heat_map import HeatMap
-from explainer.mobjects.words import MINIMUM, Words, number
+from explainer.mobjects.words import MINIMUM, MINUS, Words, number
 from explainer.theme import DARK, LIGHT, Theme, contrast
 
 MOST = 16  # rows and columns that are drawn
 TALLEST = 0.42  # frame units, of a cell
 LARGEST = 0.32  # height of the numbers' em
+DOTS = 0.25  # frame units, for the dots where an array goes on
 PADDING = 0.2  # frame units, beside a number in its cell
 
 
@@ -51,18 +53,21 @@ class Grid(VGroup):
         self.values = np.atleast_2d(np.asarray(values, float))
         shown = self.values[:MOST, :MOST]
         rows, columns = shown.shape
+        height -= DOTS if len(self.values) > MOST else 0
+        width -= DOTS if self.values.shape[1] > MOST else 0
         scale = float(np.abs(self.values).max(initial=0.0)) if largest is None else largest
         cell = min(TALLEST, height / rows)
         places = _decimals(shown) if decimals is None else decimals
         written = [[number(value, places, tiny=False) for value in row] for row in shown]
         size = min(LARGEST, cell / 1.3)
-        widest = max(Words(text, size=max(size, MINIMUM)).width for row in written for text in row)
+        usual = f"{MINUS}{0:.{places}f}"  # columns of one film are of one width, whichever signs they have
+        widest = max(Words(text, size=max(size, MINIMUM)).width for text in {usual, *itertools.chain(*written)})
         if size >= MINIMUM and (shrink := (width / columns - PADDING) / widest) < 1:
             size, widest = size * shrink, widest * shrink
         readable = numbers and size >= MINIMUM
         across = widest + PADDING if readable else min(cell, width / columns) if columns > 1 else min(2 * cell, width)
         self.cells = HeatMap(
-            shown, theme=theme, height=cell * rows, largest=scale, gap=0.02,
+            shown, theme=theme, height=cell * rows, largest=scale, gap=min(0.02, 0.06 * cell),
             stroke_color=outline or theme.line, stroke_width=2.5,
         )  # fmt: skip
         self.cells.stretch_to_fit_width(across * columns)

@@ -63,6 +63,12 @@ def spoken(typst: str) -> str:
     return {"ell": "ℓ"}.get(letter, letter) + number.translate(_SUBSCRIPTS)
 
 
+def primed(symbol: str) -> str:
+    """Return a symbol with a prime: what it is after the step."""
+    letter, mark, index = symbol.partition("_")
+    return f"{letter}'{mark}{index}"
+
+
 def derivative(local: Local, called: Mapping[str, str]) -> str:
     """Return the Typst of an operation's own derivative, with its x, y, t and W called by their symbols."""
     if isinstance(local, Matrix):

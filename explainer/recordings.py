@@ -43,7 +43,8 @@ class Steps:
         if found is None and self._is_implied(kind):
             # Not stored where the next step's parameters are: the recorder checked that nothing else changed them.
             before, after = shard.tensor("parameters", name, step), shard.tensor("parameters", name, step + 1)
-            found = None if before is None or after is None else after - before
+            with np.errstate(all="ignore"):  # infinite weights have no finite difference, and that is the truth
+                found = None if before is None or after is None else after - before
         return found
 
     def shape(self, kind: str, name: str, index: int) -> tuple[int, ...] | None:

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -161,10 +162,13 @@ def _tables(records: Sequence[StepRecord], names: dict[str, list[str]]) -> dict[
         found: list[str] = list(dict.fromkeys(name for row in rows for name in row))
         if not found:
             continue
-        unseen = np.nan if kind == "scalars" else (np.nan,) * len(Moments._fields)
-        values = np.array([[row.get(name, unseen) for name in found] for row in rows], np.float64)
+        width = 1 if kind == "scalars" else len(Moments._fields)
+        unseen = (np.nan,) * width
+        cells = (row.get(name, unseen) for row in rows for name in found)
+        numbers = ((cell,) if isinstance(cell, float) else cell for cell in cells)
+        values = np.fromiter(chain.from_iterable(numbers), np.float64).reshape(len(rows), len(found), width)
         table = "scalars" if kind == "scalars" else f"statistics/{kind}"
-        tables[table], names[table] = values if kind == "scalars" else summarise(values), found
+        tables[table], names[table] = values[..., 0] if kind == "scalars" else summarise(values), found
     known = list(dict.fromkeys(event for record in records for event in record.events))
     code = {event: index for index, event in enumerate(known)}
     longest = max(len(record.events) for record in records)

@@ -317,6 +317,14 @@ def test_events_tell_the_order_of_every_step() -> None:
     assert trace.events == [[*forward, "backward 2", "backward 1", "backward 0", "update"]] * 2
 
 
+def test_a_run_that_explodes_is_recorded_without_a_word() -> None:
+    model = seeded(mlp)
+    with np.errstate(all="raise"):
+        trace, _ = recorded_run(model, torch.optim.SGD(model.parameters(), lr=1e38), steps=5)
+    assert trace.statistics["updates"]["0.weight"]["nonfinite"][-1] > 0
+    assert not np.isfinite(trace.updates["0.weight"][3]).all()
+
+
 # The probe
 
 

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from explainer.recorder.tensors import array_of, numpy_dtype
-from explainer.statistics import CHUNK, Moments, Summary
+from explainer.statistics import Moments, Summary
 from explainer.storage import Array
 from explainer.writer import TraceWriter
 
@@ -56,9 +56,7 @@ class ParameterWatch:
         self._groups = _by_dtype(list(parameters.items()))
         self._gradient_groups: tuple[tuple[str, ...], list[Group]] = ((), [])
         self._scratch: dict[tuple[str, np.dtype[Any]], Array] = {}
-        self._difference = {group.dtype: np.empty(CHUNK, group.dtype) for group in self._groups}
         self._equal = np.empty(0, bool)
-        self._weights: Table = {}  # moments of this step's weights, where they were seen after the last update
         self._before: Snapshot | None = None  # the weights of this step
         self._after: Snapshot | None = None  # what its update left, stored as the next step's weights
         self._implied: tuple[Snapshot, Snapshot] | None = None  # the weights that alone tell the last update
@@ -74,9 +72,7 @@ class ParameterWatch:
             if not self._unchanged_since(self._before):
                 self._store_update_apart()
                 self._copy_weights(self._before)
-                self._weights = {}
             return True
-        self._weights = {}
         if self._before is None or self._before.step != step:
             self._before = Snapshot(step, [self._room("parameters", step, group) for group in self._groups])
             self._copy_weights(self._before)
@@ -90,7 +86,7 @@ class ParameterWatch:
         """Return the moments of a step's weights; none where no forward pass showed them."""
         if self._before is None or self._before.step != step:
             return {}
-        return self._weights or self._moments(self._before.flats, self._groups)
+        return self._moments(self._before.flats, self._groups)
 
     def gradients(self, step: int) -> tuple[Table, list[str]]:
         """Take the parameters' gradients as they stand.
@@ -101,16 +97,14 @@ class ParameterWatch:
         found = {name: each.grad for name, each in self._parameters.items() if each.grad is not None}
         without = [name for name in self._parameters if name not in found]
         arrays = {name: array_of(each.to_dense() if each.is_sparse else each) for name, each in found.items()}
-        if "parameter_gradients" not in self.keep:
-            return {name: self._summary.of(array.reshape(-1)) for name, array in arrays.items()}, without
         if self._gradient_groups[0] != tuple(found):
             self._gradient_groups = tuple(found), _by_dtype(list(found.items()))
-        table: Table = {}
-        for group in self._gradient_groups[1]:
-            flat = self._room("parameter_gradients", step, group)
+        groups = self._gradient_groups[1]
+        flats = [self._room("parameter_gradients", step, group) for group in groups]
+        for flat, group in zip(flats, groups, strict=True):
             for name, (start, stop) in group.bounds.items():
-                table[name] = self._copy(arrays[name].reshape(-1), flat[start:stop])
-        return table, without
+                flat[start:stop] = arrays[name].reshape(-1)
+        return self._moments(flats, groups), without
 
     def close(self, step: int, *, continues: bool) -> Table:
         """Take the update that has just been made.
@@ -126,20 +120,18 @@ class ParameterWatch:
         if before is None or before.step != step:
             return {}
         implied = continues and {"parameters", "updates"} <= self.keep
-        kind, at = ("parameters", step + 1) if implied else ("updates", step)
-        after = Snapshot(at, [self._room(kind, at, group) for group in self._groups])
-        updates: Table = {}
-        self._weights = {}
-        for old, new, group in zip(before.flats, after.flats, self._groups, strict=True):
-            for name, (start, stop) in group.bounds.items():
-                live = array_of(self._parameters[name]).reshape(-1)
-                if implied:
-                    self._weights[name], updates[name] = self._copy_and_compare(live, old[start:stop], new[start:stop])
-                else:
-                    updates[name] = self._subtract(live, old[start:stop], new[start:stop])
+        updates = [
+            self._scratch_of("updates", group) if implied else self._room("updates", step, group)
+            for group in self._groups
+        ]
         if implied:
+            after = Snapshot(step + 1, [self._room("parameters", step + 1, group) for group in self._groups])
             self._after, self._implied = after, (before, after)
-        return updates
+            self._copy_weights(after)
+            _subtract(after, before, updates)
+        else:
+            self._subtract_from_weights(before, updates)
+        return self._moments(updates, self._groups)
 
     def finish(self, step: int) -> None:
         """Put away what was prepared for a step that does not come, or was not closed.
@@ -182,35 +174,12 @@ class ParameterWatch:
             for name, (start, stop) in group.bounds.items():
                 flat[start:stop] = array_of(self._parameters[name]).reshape(-1)
 
-    # Chunk by chunk, so that what is copied is summarised while it is in the cache
-
-    def _copy(self, source: Array, target: Array) -> Moments:
-        parts = []
-        for chunk in _chunks(len(source)):
-            target[chunk] = source[chunk]
-            parts.append(self._summary.sums(target[chunk]))
-        return self._summary.total(parts, lambda: target, len(target))
-
-    def _subtract(self, new: Array, old: Array, target: Array) -> Moments:
-        parts = [
-            self._summary.sums(np.subtract(new[chunk], old[chunk], out=target[chunk])) for chunk in _chunks(len(new))
-        ]
-        return self._summary.total(parts, lambda: target, len(target))
-
-    def _copy_and_compare(self, live: Array, old: Array, new: Array) -> tuple[Moments, Moments]:
-        """Copy the live weights to `new`; returns their moments, and those of their difference from `old`."""
-        parts, difference_parts = [], []
-        scratch = self._difference[new.dtype]
-        for chunk in _chunks(len(new)):
-            new[chunk] = live[chunk]
-            parts.append(self._summary.sums(new[chunk]))
-            difference = np.subtract(new[chunk], old[chunk], out=scratch[: chunk.stop - chunk.start])
-            difference_parts.append(self._summary.sums(difference))
-        size = len(new)
-        return (
-            self._summary.total(parts, lambda: new, size),
-            self._summary.total(difference_parts, lambda: new - old, size),
-        )
+    def _subtract_from_weights(self, before: Snapshot, updates: list[Array]) -> None:
+        with np.errstate(all="ignore"):  # weights that are infinite are to be recorded, not warned of
+            for flat, update, group in zip(before.flats, updates, self._groups, strict=True):
+                for name, (start, stop) in group.bounds.items():
+                    live = array_of(self._parameters[name]).reshape(-1)
+                    np.subtract(live, flat[start:stop], out=update[start:stop])
 
     def _room(self, kind: str, step: int, group: Group) -> Array:
         if kind in self.keep:
@@ -220,21 +189,16 @@ class ParameterWatch:
         return self._scratch_of(kind, group)
 
     def _moments(self, flats: list[Array], groups: list[Group]) -> Table:
-        return {
-            name: self._summary.of(flat[start:stop])
-            for flat, group in zip(flats, groups, strict=True)
-            for name, (start, stop) in group.bounds.items()
-        }
+        table: Table = {}
+        for flat, group in zip(flats, groups, strict=True):
+            table.update(zip(group.bounds, self._summary.of_pieces(flat, list(group.bounds.values())), strict=True))
+        return table
 
     def _scratch_of(self, purpose: str, group: Group) -> Array:
         scratch = self._scratch.get((purpose, group.dtype))
         if scratch is None or len(scratch) < group.size:
             scratch = self._scratch[purpose, group.dtype] = np.empty(group.size, group.dtype)
         return scratch[: group.size]
-
-
-def _chunks(size: int) -> list[slice]:
-    return [slice(at, min(at + CHUNK, size)) for at in range(0, size, CHUNK)]
 
 
 def _by_dtype(named: Sequence[tuple[str, torch.Tensor]]) -> list[Group]:
@@ -245,5 +209,6 @@ def _by_dtype(named: Sequence[tuple[str, torch.Tensor]]) -> list[Group]:
 
 
 def _subtract(after: Snapshot, before: Snapshot, out: list[Array]) -> None:
-    for new, old, difference in zip(after.flats, before.flats, out, strict=True):
-        np.subtract(new, old, out=difference)
+    with np.errstate(all="ignore"):
+        for new, old, difference in zip(after.flats, before.flats, out, strict=True):
+            np.subtract(new, old, out=difference)

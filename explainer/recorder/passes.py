@@ -7,7 +7,7 @@ operations. What is kept is cloned at the hook, so that nothing later can reach 
 import weakref
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -21,11 +21,13 @@ from explainer.statistics import Moments, Summary, merged
 from explainer.storage import Array
 
 
-class Seen(NamedTuple):
+@dataclass(slots=True)
+class Seen:
     """One tensor as it passed by: a copy of its first examples, if kept, and the moments of all of it, if wanted."""
 
     kept: Array | None  # (example, …)
-    moments: Moments | None
+    moments: Moments | None = None
+    whole: Array | None = None  # a copy of a small one, whose moments are computed with the others'
 
 
 @dataclass
@@ -51,6 +53,7 @@ class Pass:
         return self.answered or any(each() is not None for each in self.waiting)
 
 
+_SMALL = 1 << 15  # elements up to which a copy costs less than computing the statistics at once
 Guard = Callable[[Callable[..., None]], Callable[..., None]]
 
 
@@ -112,6 +115,7 @@ class Listener:
         """Return the passes that were trained on, else the last that ran, and forget all."""
         passes = [each for each in self._passes if each.answered] or self._passes[-1:]
         self.forget()
+        self._summarise(passes)
         return passes
 
     # Forward
@@ -192,10 +196,21 @@ class Listener:
 
     def _see(self, kind: str, tensor: torch.Tensor, *, summarised: bool = True) -> Seen:
         values = array_of(tensor)
-        kept = None
-        if kind in self.keep:
-            kept = np.array(values[: self._examples] if values.ndim else values)
+        keeps = kind in self.keep
+        if summarised and values.size <= _SMALL:
+            whole = np.array(values, order="C")
+            return Seen((whole[: self._examples] if whole.ndim else whole) if keeps else None, whole=whole)
+        kept = np.array(values[: self._examples] if values.ndim else values) if keeps else None
         return Seen(kept, self._summary.of(values.reshape(-1)) if summarised else None)
+
+    def _summarise(self, passes: list[Pass]) -> None:
+        """Compute the moments that were put off, all of a step at once."""
+        waiting = [
+            each for one in passes for kind in one.seen.values() for each in kind.values() if each.whole is not None
+        ]
+        moments = self._summary.of_each([each.whole for each in waiting if each.whole is not None])
+        for each, found in zip(waiting, moments, strict=True):
+            each.moments, each.whole = found, None
 
 
 def union(passes: Sequence[Pass], kind: str, examples: int | None) -> dict[str, Seen]:

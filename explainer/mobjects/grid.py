@@ -130,9 +130,13 @@ def shape_words(values: npt.NDArray[Any]) -> str:
 
 
 def _readable_on(fill: npt.NDArray[np.float64], usual: str, other: str) -> str:
-    """Return the usual text colour, or the other one on a fill from which it stands out clearly better."""
+    """Return the one of two text colours that stands out better from a fill.
+
+    Light letters on a middling colour read better than WCAG's measure says, so dark ones must be clearly ahead there.
+    """
     written = "#" + "".join(f"{round(channel * 255):02X}" for channel in fill)
-    return other if contrast(other, written) > 1.35 * contrast(usual, written) else usual
+    ahead = 1.35 if contrast(usual, "#000000") > contrast(other, "#000000") else 1.0
+    return other if contrast(other, written) > ahead * contrast(usual, written) else usual
 
 
 def _decimals(values: npt.NDArray[np.float64]) -> int:

@@ -19,7 +19,7 @@ def test_every_public_name_is_there_and_is_what_its_file_calls_so() -> None:
 
 
 def test_a_name_that_is_not_there_is_an_attribute_error() -> None:
-    with pytest.raises(AttributeError, match="module 'explainer.mobjects' has no attribute 'Matrix'"):
+    with pytest.raises(AttributeError, match=r"module 'explainer\.mobjects' has no attribute 'Matrix'"):
         _ = mobjects.Matrix
 
 

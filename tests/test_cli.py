@@ -253,12 +253,12 @@ def test_a_folder_that_is_taken_is_refused_before_anything_is_trained(
 ) -> None:
     folder = record_small(tmp_path / "run")
     before = (folder / "trace.json").read_bytes()
-    monkeypatch.setattr(lessons, "record_lesson", lambda *given, **settings: pytest.fail("it was trained"))
+    monkeypatch.setattr(lessons, "import_module", lambda name: pytest.fail(f"{name} was loaded to train"))
     answer = call("record", "two-layer", "-o", folder)
     assert answer == (
         2,
         "",
-        f"explainer: {folder} holds a trace already: choose another folder, or replace it with --again\n",
+        f"explainer: {folder} holds a trace already: choose another folder, or replace it: again=True, --again\n",
     )
     assert (folder / "trace.json").read_bytes() == before
     (tmp_path / "letters").mkdir()

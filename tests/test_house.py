@@ -21,7 +21,7 @@ ROOT = Path(__file__).parent.parent
 # "lazily" is for imports inside functions: what stands there may load heavy packages, but only when it is called.
 TABLE = """
 file or folder                | when it is loaded                                                         | lazily
-------------------------------|---------------------------------------------------------------------------|---------------
+------------------------------|---------------------------------------------------------------------------|--------------
 explainer/__init__.py         |                                                                           | anything
 explainer/errors.py           |                                                                           |
 explainer/theme.py            |                                                                           |

@@ -48,6 +48,10 @@ def test_a_lesson_can_be_laid_where_one_likes_but_not_over_something_else(tmp_pa
     with pytest.raises(explainer.LessonError, match="holds something that is not a trace"):
         lessons.record_lesson("two-layer", tmp_path / "other", steps=2)
     assert (tmp_path / "other" / "thesis.txt").exists()
+    with pytest.raises(explainer.LessonError, match="holds a trace already: choose another folder, or replace it"):
+        lessons.record_lesson("two-layer", tmp_path / "mine", steps=3)
+    assert len(lessons.record_lesson("two-layer", tmp_path / "mine", steps=3, again=True)) == 3
+    assert (tmp_path / "mine").stat().st_mode == (tmp_path / "other").stat().st_mode  # others may read it
 
 
 def test_progress_is_told_for_every_step() -> None:
@@ -74,7 +78,8 @@ def test_unknown_lessons_presets_and_settings_name_the_nearest(tmp_path: Path) -
 def test_listing_lessons_and_finding_a_recorded_one_load_no_torch(tmp_path: Path) -> None:
     lessons.record_lesson("two-layer", steps=3)
     code = (
-        "import sys; from explainer import lessons; lessons.record_lesson('two-layer', steps=3).parameters['L1.bias'][0];"
+        "import sys; from explainer import lessons;"
+        "lessons.record_lesson('two-layer', steps=3).parameters['L1.bias'][0];"
         "assert 'torch' not in sys.modules"
     )
     subprocess.run([sys.executable, "-c", code], check=True)

@@ -11,7 +11,6 @@ import click
 from explainer.cli import speech
 from explainer.cli.info import summary
 from explainer.cli.traces import record as record_lesson
-from explainer.errors import RecordingError
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
@@ -63,8 +62,6 @@ def record_one(
         name: str(value) if isinstance(value, Path) else value for name, value in settings.items() if value is not None
     }
     lessons.find(lesson).with_settings(preset, **chosen)  # complains before anything heavy is loaded
-    if output is not None:
-        _check_room(output, again)
     started = time.monotonic()
     with speech.progress(quiet=quiet) as advance:
         trace, now = record_lesson(lesson, advance, output, preset=preset, again=again, **chosen)
@@ -76,16 +73,6 @@ def record_one(
     else:
         how = f"recorded in {took:.1f} s" if now else "recorded before"
         speech.say(f"{trace.folder}  ({how}: {_told(trace)})")
-
-
-def _check_room(output: Path, again: bool) -> None:
-    """Refuse a folder that is taken, before a run that may last for hours rather than after it."""
-    if not output.exists() or (output.is_dir() and not any(output.iterdir())):
-        return
-    if not (output / "trace.json").is_file():
-        raise RecordingError(f"{output} holds something that is not a trace: choose a new or empty folder")
-    if not again:
-        raise RecordingError(f"{output} holds a trace already: choose another folder, or replace it with --again")
 
 
 def _told(trace: Trace) -> str:

@@ -109,7 +109,7 @@ def record_lesson(
         settings: The lesson's settings that are not the default.
 
     Raises:
-        LessonError: There is no such lesson, preset, setting or data.
+        LessonError: There is no such lesson, preset, setting or data, or `path` is taken.
         KeyboardInterrupt: By Ctrl-C; what was recorded until then lies beside, and the exception says where.
     """
     lesson = find(name)
@@ -119,8 +119,10 @@ def record_lesson(
         trace = open_trace(folder)
         if trace.finished:
             return trace
+    _check_room(folder, again=again or path is None)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    unfinished = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    unfinished = scratch / "trace"  # scratch is for its owner's eyes only; a trace is as open as its folder
     try:
         run = import_module(f"explainer.lessons.{name.replace('-', '_')}").run
         run(unfinished, progress=progress or (lambda done, total: None), **chosen)
@@ -132,8 +134,20 @@ def record_lesson(
             raise KeyboardInterrupt(f"the trace of steps {steps[0]} to {steps[-1]} lies in {kept}") from None
         raise KeyboardInterrupt("nothing was recorded yet") from None
     finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
+        shutil.rmtree(scratch, ignore_errors=True)
     return open_trace(folder)
+
+
+def _check_room(folder: Path, *, again: bool) -> None:
+    """Refuse before the training what could not be written after it."""
+    if folder.exists() and not folder.is_dir():
+        raise LessonError(f"{folder} is a file; a trace is a folder: choose another path")
+    if not folder.is_dir() or not any(folder.iterdir()):
+        return
+    if not (folder / "trace.json").is_file():
+        raise LessonError(f"{folder} holds something that is not a trace: choose a new or empty folder")
+    if not again:
+        raise LessonError(f"{folder} holds a trace already: choose another folder, or replace it: again=True, --again")
 
 
 def _steps_in(folder: Path) -> list[int]:
@@ -146,11 +160,7 @@ def _steps_in(folder: Path) -> list[int]:
 def _move(unfinished: Path, folder: Path) -> None:
     """Put a whole trace in its place; somebody else may have recorded the same meanwhile, and may be reading it."""
     if folder.exists():
-        if any(folder.iterdir()) and not (folder / "trace.json").is_file():
-            raise LessonError(f"{folder} holds something that is not a trace: choose a new or empty folder")
-        old = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-        os.replace(folder, old)
-        shutil.rmtree(old, ignore_errors=True)
+        os.replace(folder, unfinished.with_name("replaced"))
     os.replace(unfinished, folder)
 
 

@@ -20,42 +20,42 @@ ROOT = Path(__file__).parent.parent
 # `explainer` is what the package itself says, such as its version.
 # "lazily" is for imports inside functions: what stands there may load heavy packages, but only when it is called.
 TABLE = """
-file or folder                | when it is loaded                                                         | lazily
-------------------------------|---------------------------------------------------------------------------|--------------
-explainer/__init__.py         |                                                                           | anything
-explainer/errors.py           |                                                                           |
-explainer/theme.py            |                                                                           |
-explainer/architecture.py     |                                                                           |
-explainer/statistics.py       | numpy                                                                     |
-explainer/storage.py          | numpy safetensors                                                         |
-explainer/recordings.py       | numpy storage                                                             |
-explainer/writer.py           | numpy storage statistics architecture                                     |
-explainer/trace.py            | numpy storage recordings statistics architecture                          | pandas
-explainer/recorder            | explainer torch numpy trace storage writer statistics architecture        |
-explainer/flow.py             | numpy trace                                                               |
-explainer/baseline.py         | trace                                                                     |
-explainer/operations.py       | numpy                                                                     |
-explainer/chain.py            | numpy trace architecture operations                                       |
-explainer/predictions.py      | numpy trace                                                               |
-explainer/surface.py          | numpy trace                                                               |
-explainer/sampler.py          | torch numpy surface                                                       |
-explainer/verify.py           | numpy trace chain                                                         | torch
-explainer/lessons             | torch numpy trace recorder sampler                                        | sklearn
-explainer/lessons/__init__.py | explainer trace                                                           |
-explainer/lessons/vision.py   | torch                                                                     |
-explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline      |
-explainer/mobjects            | manim cairo svgelements numpy trace theme flow chain surface architecture | lessons typst
-explainer/mobjects/factors.py | manim numpy theme chain operations                                        |
-explainer/mobjects/symbols.py | architecture operations                                                   |
-explainer/page                | numpy trace theme flow chain surface                                      |
-explainer/render.py           | theme                                                                     |
-explainer/filming.py          |                                                                           | manim
-explainer/testing.py          | verify                                                                    | torch pytest
-explainer/integrations        |                                                                           | anything
-explainer/doctor.py           |                                                                           | torch lessons
-explainer/cli                 | explainer click render                                                    | anything
-explainer/__main__.py         | cli                                                                       |
-scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline  |
+file or folder                | when it is loaded                                                        | lazily
+------------------------------|--------------------------------------------------------------------------|--------------
+explainer/__init__.py         |                                                                          | anything
+explainer/errors.py           |                                                                          |
+explainer/theme.py            |                                                                          |
+explainer/architecture.py     |                                                                          |
+explainer/statistics.py       | numpy                                                                    |
+explainer/storage.py          | numpy safetensors                                                        |
+explainer/recordings.py       | numpy storage                                                            |
+explainer/writer.py           | numpy storage statistics architecture                                    |
+explainer/trace.py            | numpy storage recordings statistics architecture                         | pandas
+explainer/recorder            | explainer torch numpy trace storage writer statistics architecture       |
+explainer/flow.py             | numpy trace                                                              |
+explainer/baseline.py         | trace                                                                    |
+explainer/operations.py       | numpy                                                                    |
+explainer/chain.py            | numpy trace architecture operations                                      |
+explainer/predictions.py      | numpy trace                                                              |
+explainer/surface.py          | numpy trace                                                              |
+explainer/sampler.py          | torch numpy surface                                                      |
+explainer/verify.py           | numpy trace chain                                                        | torch
+explainer/lessons             | torch numpy trace recorder sampler                                       | sklearn
+explainer/lessons/__init__.py | explainer trace                                                          |
+explainer/lessons/vision.py   | torch                                                                    |
+explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline     |
+explainer/mobjects            | manim cairo svgelements numpy trace theme flow surface architecture      | lessons typst
+explainer/mobjects/factors.py | manim numpy theme chain operations                                       |
+explainer/mobjects/symbols.py | architecture operations                                                  |
+explainer/page                | numpy trace theme flow chain surface                                     |
+explainer/render.py           | theme                                                                    |
+explainer/filming.py          |                                                                          | manim
+explainer/testing.py          | verify                                                                   | torch pytest
+explainer/integrations        |                                                                          | anything
+explainer/doctor.py           |                                                                          | torch lessons
+explainer/cli                 | explainer click render                                                   | anything
+explainer/__main__.py         | cli                                                                      |
+scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline |
 """
 
 

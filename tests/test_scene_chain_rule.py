@@ -228,7 +228,15 @@ def test_the_lessons_own_gradients_are_the_textbooks() -> None:
     np.testing.assert_array_equal(second.values, trace.parameters["L2.weight"][i].T)
     np.testing.assert_allclose(sigmoid.values, S * (1 - S), rtol=0, atol=1e-15)
     np.testing.assert_array_equal(first.values, trace.inputs[i])
-    assert sigmoid.texts == written(S * (1 - S))
+    for grid in (loss, second, sigmoid, first):
+        assert grid.texts == written(grid.values)
+
+
+def test_every_number_on_the_lessons_cards_is_written() -> None:
+    watched = film("the lesson")
+    for card in (*watched.cards, watched.scene.equation):
+        for factor in card.factors:
+            assert factor.grid.texts == written(factor.grid.values)
 
 
 @ALL
@@ -340,8 +348,9 @@ def test_the_loss_after_is_what_the_probe_saw_of_the_same_example_at_the_next_st
 # ── It can be seen ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@ALL
-@pytest.mark.parametrize("theme", ["dark", "light"])
+@pytest.mark.parametrize(
+    ("name", "theme"), [("the lesson", "light"), *((name, "dark") for name in ("the lesson", *FOREIGN))]
+)
 def test_at_the_end_of_each_beat_nothing_leaves_the_frame_overlaps_or_is_too_small(name: str, theme: str) -> None:
     watched = film(name, theme)
     assert [seen.beat for seen in watched.seen] == [beat for beat, _ in watched.scene.beats]

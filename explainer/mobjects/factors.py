@@ -16,7 +16,7 @@ from explainer.mobjects.words import BODY, SMALL, Words
 from explainer.operations import Elementwise, Jacobian
 from explainer.theme import DARK, GRADIENT, LAYER, LOCAL, Theme, ink
 
-WIDTHS = (4.5, 3.6, 3.0, 2.4, 1.9, 1.3)  # of a matrix on a card, in frame units
+WIDTHS = (4.5, 3.6, 3.0, 2.8, 2.6, 2.4, 2.2, 2.05, 1.9, 1.6, 1.3)  # of a matrix on a card, in frame units
 
 Placed = TypeVar("Placed", bound=VGroup)
 

@@ -15,7 +15,7 @@ MOST = 16  # rows and columns that are drawn
 TALLEST = 0.42  # frame units, of a cell
 LARGEST = 0.32  # height of the numbers' em
 DOTS = 0.25  # frame units, for the dots where an array goes on
-PADDING = 0.2  # frame units, beside a number in its cell
+PADDING = 0.17  # frame units, beside a number in its cell
 
 
 class Grid(VGroup):

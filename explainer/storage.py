@@ -126,35 +126,25 @@ class Arena:
             self._blocks[self._current][start:stop] = 0
             self._used[self._current] = stop
 
-    def sealed(self, metadata: Mapping[str, Any]) -> "SealedArena":
-        """Lay out the file: its header but for the checksums, which take longer, and its data."""
+    def write(self, path: Path, metadata: Mapping[str, Any]) -> None:
+        """Write the arena as one safetensors file, under a temporary name until it is whole."""
         self._pad_to(-(-self._used[self._current] // 8) * 8)
         blocks = [block[:used] for block, used in zip(self._blocks, self._used, strict=True) if used]
         starts = np.cumsum([0, *self._used]).tolist()
+        sums = [each for block in blocks for each in _checksums(block)]
         header: dict[str, Any] = {"__metadata__": {"explainer": json.dumps(metadata)}}
         for key, (code, shape, block, start) in self.entries.items():
             first = starts[block] + start
             header[key] = {"dtype": code, "shape": shape, "data_offsets": (first, first + _size(code, shape))}
-        end, sums = starts[-1], 1 + sum(-(-len(block) // CHUNK) for block in blocks)
-        header["checksums"] = {"dtype": "U64", "shape": (sums,), "data_offsets": (end, end + 8 * sums)}
+        end, count = starts[-1], 1 + len(sums)
+        header["checksums"] = {"dtype": "U64", "shape": (count,), "data_offsets": (end, end + 8 * count)}
         text = json.dumps(header, separators=(",", ":")).encode()
-        return SealedArena(text + b" " * (-len(text) % 8), blocks)
-
-
-class SealedArena:
-    """A shard's file, ready to be written: by another thread, since it is only long calls that need no interpreter."""
-
-    def __init__(self, header: bytes, blocks: list[NDArray[np.uint8]]) -> None:
-        self._header, self._blocks = header, blocks
-
-    def write(self, path: Path) -> None:
-        """Write the file, under a temporary name until it is whole."""
-        sums = [each for block in self._blocks for each in _checksums(block)]
-        tail = np.array([zlib.crc32(self._header), *sums], np.uint64)
+        text += b" " * (-len(text) % 8)
+        tail = np.array([zlib.crc32(text), *sums], np.uint64)
         temporary = path.with_name(f".{path.name}.{os.getpid()}.unfinished")
         try:
             with open(temporary, "wb", buffering=0) as file:
-                for part in (len(self._header).to_bytes(8, "little") + self._header, *self._blocks, tail):
+                for part in (len(text).to_bytes(8, "little") + text, *blocks, tail):
                     _write_all(file.fileno(), part)
             os.replace(temporary, path)
         finally:

@@ -4,7 +4,6 @@ import json
 import os
 import time
 from collections.abc import Iterable, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -47,9 +46,7 @@ class TraceWriter:
         self.shards: list[Shard] = []
         self.nbytes = 0  # of all tensors kept so far, those of the shards on disk included
         self._written = 0
-        self._arena, self._spare = Arena(), Arena()  # while one is written, the other is filled
-        self._pen = ThreadPoolExecutor(1, "explainer-writer")  # starts its thread at the first shard
-        self._writing: Future[None] | None = None
+        self._arena = Arena()
         self._records: list[StepRecord] = []
         self.about: dict[str, Any] = {}
         self._text = ""
@@ -121,23 +118,10 @@ class TraceWriter:
             self.shards.append(Shard(arrays, {key: each.shape for key, each in arrays.items()}, {"names": names}))
             self._arena = Arena()
         else:
-            self.wait()
-            sealed = self._arena.sealed({"names": names})
-            self._writing = self._pen.submit(sealed.write, shard_path(self.folder, self._written))
-            self._arena, self._spare = self._spare, self._arena
+            self._arena.write(shard_path(self.folder, self._written), {"names": names})
             self._arena.clear()
         self._written += 1
         self._records = []
-
-    def wait(self) -> None:
-        """Wait until every finished shard is on disk; an error of writing it is raised here."""
-        if self._writing is not None:
-            writing, self._writing = self._writing, None
-            writing.result()
-
-    def close(self) -> None:
-        """End the thread that writes."""
-        self._pen.shutdown()
 
     def describe(self, about: dict[str, Any], *, finished: bool = False) -> None:
         """Write `trace.json`, if it would say anything new."""

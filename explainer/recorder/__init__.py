@@ -145,7 +145,6 @@ class Recorder:
         self._take_hooks_off()
         if self._state == "running":
             self._guard(self._finish)()
-            self._writer.close()
             self._state = "over"
             if error is None and self.failure is None and not self._about.backward_seen:
                 warnings.warn(self._about.nothing(), ExplainerWarning, stacklevel=2)
@@ -154,7 +153,6 @@ class Recorder:
         self._settle()
         self._watch.finish(self._step)
         self._writer.flush()
-        self._writer.wait()
         self._writer.describe(self._about.to_json(), finished=True)
 
     def _take_hooks_off(self) -> None:
@@ -328,7 +326,6 @@ class Recorder:
         if self._owed is None:
             self._watch.finish(self._step)
             self._flush()
-            self._writer.wait()
 
     # What a step showed
 

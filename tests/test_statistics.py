@@ -42,13 +42,11 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("make", CASES.values(), ids=CASES)
+@pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64, np.float16])
-def test_statistics_equal_torch_in_float64(make: object, dtype: type) -> None:
-    with np.errstate(over="ignore"):
-        values = make(np.random.default_rng(0)).astype(dtype)
-    if not np.isfinite(values).all():
-        pytest.skip("float16 does not hold these values")
+def test_statistics_equal_torch_in_float64(name: str, dtype: type) -> None:
+    values = CASES[name](np.random.default_rng(0))
+    values = np.clip(values, np.finfo(dtype).min, np.finfo(dtype).max).astype(dtype)
     expected = referee(values)
     assert summary_of(values) == pytest.approx(expected, rel=2e-5, abs=1e-5 * expected["abs_mean"])
 

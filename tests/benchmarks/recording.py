@@ -178,7 +178,7 @@ def main() -> None:
         import tensorboard as _  # noqa: F401
     except ImportError:
         if chosen.pop("TensorBoard add_histogram", None):
-            print("TensorBoard is not installed, and not measured: pip install tensorboard")
+            print("TensorBoard is not installed, and not measured: pip install 'explainer[benchmarks]'")
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     for turn in range(arguments.rounds + 1):  # the first warms up
         for name, way in chosen.items():

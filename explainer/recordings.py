@@ -17,10 +17,11 @@ class Steps:
         self.numbers: list[int] = []
         self.keep: frozenset[str] = frozenset()
         self._homes: list[Shard] = []  # of each step
+        self._full_at: int | None = None  # the last step before max_bytes was reached
 
-    def take(self, shards: Sequence[Shard], keep: Sequence[str]) -> None:
-        """Show these shards from now on."""
-        self.shards, self.keep = shards, frozenset(keep)
+    def take(self, shards: Sequence[Shard], about: Mapping[str, Any]) -> None:
+        """Show these shards of a recording from now on."""
+        self.shards, self.keep, self._full_at = shards, frozenset(about["keep"]), about.get("full_at")
         self.numbers = [step for shard in shards for step in shard.steps]
         self._homes = [shard for shard in shards for _ in shard.steps]
 
@@ -54,6 +55,12 @@ class Steps:
         if found is None and self._is_implied(kind) and shard.shape("parameters", name, step) is not None:
             found = shard.shape("parameters", name, step + 1)
         return found
+
+    def why_not(self, index: int) -> str:
+        """Say why a step has no tensor that others have."""
+        if isinstance(self._full_at, int) and self.numbers[index] > self._full_at:
+            return f"max_bytes was reached in step {self._full_at}"
+        return "it was not seen in that step; trace.missing says why"
 
     def _is_implied(self, kind: str) -> bool:
         return kind == "updates" and kind in self.keep
@@ -114,7 +121,7 @@ class StepTensors:
 
     def _told(self, index: int) -> Any:
         step = self._steps.numbers[index]
-        raise TraceError(f"{self} was not kept at step {step}: trace.missing may say why, else max_bytes was reached")
+        raise TraceError(f"{self} was not kept at step {step}: {self._steps.why_not(index)}")
 
     def _largest(self, indices: Sequence[int]) -> tuple[int, ...]:
         """Return the size that holds each of some steps' tensors."""

@@ -78,7 +78,7 @@ class Trace:
 
     def _take(self, shards: Sequence[Shard], about: Mapping[str, Any]) -> None:
         self._about = about
-        self._steps.take(shards, about["keep"])
+        self._steps.take(shards, about)
         self._columns: dict[str, dict[str, Array]] = {}
         try:
             self.model = Model.from_json(about["model"])
@@ -135,7 +135,10 @@ class Trace:
 
     @property
     def statistics(self) -> dict[str, "Columns"]:
-        """Per kind, name and statistic (S,): `trace.statistics["gradients"]["0"]["norm"]`."""
+        """Per kind, name and statistic (S,): `trace.statistics["gradients"]["0"]["norm"]`.
+
+        Over the whole batch; "std" is the population's, as `torch.std(correction=0)`; NaN where a step has none.
+        """
         kinds = dict.fromkeys(kind for shard in self._steps.shards for kind in shard.tables("statistics"))
         return {
             kind: Columns(

@@ -166,7 +166,10 @@ def _tables(records: Sequence[StepRecord], names: dict[str, list[str]]) -> dict[
 def _make_room(folder: Path, overwrite: bool) -> None:
     if folder.exists() and not folder.is_dir():
         raise RecordingError(f"{folder} is a file; a trace is a folder: choose another path")
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise RecordingError(f"{folder} cannot be made: {error.strerror}; choose another path") from error
     if not any(folder.iterdir()):
         return
     if not (folder / "trace.json").is_file():

@@ -346,7 +346,7 @@ def test_info_says_what_is_missing_and_why(call: Call, tmp_path: Path) -> None:
         recorder.step()
     out = call("info", tmp_path / "run").out
     assert "spare: no activation: the layer was not called" in out
-    assert "loss: no loss: no criterion was called" in out
+    assert "loss: no loss: no backward pass came through a criterion" in out
     assert re.search(r"^spare +Linear +not called +6 +none$", out, re.MULTILINE)
 
 
@@ -636,3 +636,39 @@ def test_sizes_are_written_for_the_eye(count: float, text: str) -> None:
 def test_json_has_no_nan(capsys: pytest.CaptureFixture[str]) -> None:
     speech.say_json({"a": [float("nan"), 1.5, float("inf")], "b": (Path("x"), None, True)})
     assert json.loads(capsys.readouterr().out) == {"a": [None, 1.5, None], "b": ["x", None, True]}
+
+
+@pytest.mark.parametrize(
+    ("words", "sentence"),
+    [
+        (("record", "two-layer", "--learning-rate", "-1"), "-1.0 is not in the range 0<=x<=1000000.0"),
+        (("record", "two-layer", "--learning-rate", "nan"), "nan is not a finite number"),
+        (("record", "two-layer", "--seed", "-5"), "-5 is not in the range x>=0"),
+    ],
+)
+def test_settings_that_make_no_sense_are_wrong_use(call: Call, words: tuple[str, ...], sentence: str) -> None:
+    answer = call(*words)
+    assert answer.code == 2
+    assert sentence in answer.err
+
+
+def test_a_folder_that_cannot_be_made_is_one_sentence(call: Call, tmp_path: Path) -> None:
+    (tmp_path / "file").write_text("")
+    answer = call("record", "two-layer", "--steps", 1, "-o", tmp_path / "file" / "run")
+    assert answer.code == 2
+    assert answer.err.endswith("cannot be made: File exists; choose another path\n")
+
+
+def test_an_output_that_is_full_is_one_sentence(tmp_path: Path) -> None:
+    folder = record_small(tmp_path / "run")
+    with open("/dev/full", "w") as full:
+        done = subprocess.run(
+            [sys.executable, "-m", "explainer", "info", folder],
+            stdout=full,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+        )
+    assert done.returncode == 2
+    assert "No space left on device" in done.stderr
+    assert "Traceback" not in done.stderr

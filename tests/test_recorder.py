@@ -1,6 +1,8 @@
 from __future__ import annotations
 
+import copy
 import gc
+import io
 import math
 import warnings
 import weakref
@@ -423,7 +425,7 @@ def test_a_trace_that_reaches_max_bytes_goes_on_with_statistics_and_warns_once()
     kept = [step for step in range(20) if is_kept(trace.updates["0.weight"], step)]
     assert kept == [step for step in range(20) if is_kept(trace.parameters["0.weight"], step)] == list(range(len(kept)))
     assert 1 <= len(kept) < 19
-    with pytest.raises(explainer.TraceError, match="was not kept at step 19"):
+    with pytest.raises(explainer.TraceError, match=r"was not kept at step 19: max_bytes was reached in step \d"):
         trace.activations["0"][-1]
 
 
@@ -594,7 +596,71 @@ def test_wrong_calls_of_a_recorder_are_told() -> None:
         recorder.__enter__()
 
 
+@pytest.mark.parametrize("reduction", ["mean", "sum"])
+def test_the_loss_of_several_criterion_calls_is_what_backward_went_through(reduction: str) -> None:
+    model, criterion = seeded(mlp), nn.CrossEntropyLoss(reduction=reduction)
+    optimizer = sgd(model)
+    inputs, targets = batch_for(model, 0)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        output = model(inputs)
+        criterion(output, targets)  # looked at, and not trained on
+        loss = criterion(output, targets) + 0.25 * criterion(output * 2, targets)
+        loss.backward()
+        optimizer.step()
+    assert recorder.trace.scalars["loss"][0] == pytest.approx(loss.item(), rel=1e-6)
+
+
+def test_a_loss_for_each_example_counts_as_it_was_reduced() -> None:
+    model, criterion = seeded(mlp), nn.CrossEntropyLoss(reduction="none")
+    optimizer = sgd(model)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        loss = criterion(model(batch_for(model, 0)[0]), batch_for(model, 0)[1]).mean()
+        loss.backward()
+        optimizer.step()
+    assert recorder.trace.scalars["loss"][0] == pytest.approx(loss.item(), rel=1e-6)
+
+
+def test_several_backward_passes_through_one_output_are_told() -> None:
+    model = seeded(mlp)
+    optimizer = sgd(model)
+    with explainer.record(model, optimizer=optimizer) as recorder:
+        loss = model(batch_for(model, 0)[0]).sum()
+        loss.backward(retain_graph=True)
+        loss.backward()
+        optimizer.step()
+    assert recorder.trace.missing["0"].startswith("several backward passes went through this output")
+
+
 # Whatever happens
+
+
+def test_a_model_can_be_copied_and_saved_inside_a_recording() -> None:
+    model, criterion = seeded(mlp), nn.CrossEntropyLoss()
+    optimizer = sgd(model)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        train(model, criterion, optimizer, steps=1)
+        twin = copy.deepcopy(model)
+        torch.save(model, file := io.BytesIO())
+        file.seek(0)
+        again = torch.load(file, weights_only=False)
+        for other in (twin, again):
+            train(other, nn.CrossEntropyLoss(), sgd(other), steps=3)
+        train(model, criterion, optimizer, steps=1)
+    assert len(recorder.trace) == 2
+    assert recorder.failure is None
+    np.testing.assert_array_equal(recorder.trace.inputs[1], batch_for(model, 0)[0][:8])
+    torch.save(twin, io.BytesIO())
+
+
+def test_after_a_failure_the_trace_says_what_it_was(tmp_path: Path) -> None:
+    model = seeded(mlp)
+    with (
+        pytest.warns(ExplainerWarning, match="training goes on"),
+        explainer.record(model, tmp_path / "t", optimizer=sgd(model), every=lambda step: 1 // (1 - step)) as recorder,
+    ):
+        train(model, nn.CrossEntropyLoss(), recorder._optimizer, steps=3)
+    assert "ZeroDivisionError" in recorder.trace.missing["0"]
+    assert "ZeroDivisionError" in explainer.open_trace(tmp_path / "t").missing["0"]
 
 
 def hook_counts(model: nn.Module, criterion: nn.Module, optimizer: torch.optim.Optimizer) -> list[int]:

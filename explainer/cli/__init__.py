@@ -90,6 +90,9 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
         except BrokenPipeError:  # who reads has read enough
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
             code = BROKEN_PIPE
+        except OSError as error:  # a disk that is full, a folder that must not be written
+            say_on_error(f"{error.filename or 'the output'}: {error.strerror}; nothing more was written")
+            code = WRONG_USE
     sys.exit(code)
 
 

@@ -8,11 +8,12 @@ import click
 
 from explainer.cli import speech
 from explainer.cli.traces import trace_of
+from explainer.errors import TraceError
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
 
-KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updates")
+KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updates", "inputs", "targets")
 _BLOCKS = "▁▂▃▄▅▆▇█"
 
 
@@ -57,12 +58,19 @@ def summary(trace: Trace) -> dict[str, Any]:
             for name, layer in trace.model.layers.items()
         ],
         "scalars": {name: _span(values) for name, values in trace.scalars.items()},
-        "kept": [kind for kind in KINDS if len(getattr(trace, kind))],
+        "kept": [kind for kind in KINDS if _keeps(trace, kind)],
         "probe": None if probe is None or probe.inputs is None else {"examples": len(probe.inputs)},
         "missing": trace.missing,
         "aliases": trace.aliases,
         "notes": trace.notes,
     }
+
+
+def _keeps(trace: Trace, kind: str) -> bool:
+    try:
+        return len(getattr(trace, kind)) > 0
+    except TraceError:  # inputs and targets are one tensor each
+        return False
 
 
 def _gradient_norms(trace: Trace) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,15 +25,22 @@ Examples:
 """
 
 
+def _check_number(context: click.Context, parameter: click.Parameter, value: float | None) -> float | None:
+    """Refuse NaN, which is in every range."""
+    if value is not None and math.isnan(value):
+        raise click.BadParameter("nan is not a finite number")
+    return value
+
+
 @click.command("record", epilog=_EXAMPLES, short_help="Train the network of a lesson, and record it.")
 @click.argument("lesson", required=False)
 @click.option("-o", "--output", type=click.Path(path_type=Path), help="The folder of the trace.")
 @click.option("--preset", help="Named settings, such as the lecture's own: --preset lecture.")
-@click.option("--learning-rate", type=float)
+@click.option("--learning-rate", type=click.FloatRange(0, 1e6), callback=_check_number)
 @click.option("--epochs", type=click.IntRange(1))
 @click.option("--steps", type=click.IntRange(1))
 @click.option("--batch-size", type=click.IntRange(1))
-@click.option("--seed", type=int)
+@click.option("--seed", type=click.IntRange(0))
 @click.option("--data", help="For digits: sklearn (needs no download) or mnist.")
 @click.option("--data-dir", type=click.Path(path_type=Path), help="The folder that holds MNIST/raw.")
 @click.option("--download", is_flag=True, default=None, help="Download MNIST into --data-dir.")

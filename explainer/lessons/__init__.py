@@ -120,8 +120,11 @@ def record_lesson(
         if trace.finished:
             return trace
     _check_room(folder, again=again or path is None)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise LessonError(f"{folder} cannot be made: {error.strerror}; choose another path") from error
     unfinished = scratch / "trace"  # scratch is for its owner's eyes only; a trace is as open as its folder
     try:
         run = import_module(f"explainer.lessons.{name.replace('-', '_')}").run

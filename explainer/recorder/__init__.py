@@ -1,5 +1,6 @@
 """`explainer.record`: a training run, recorded through hooks, not one line of it changed."""
 
+import contextlib
 import warnings
 from collections.abc import Callable, Iterable
 from pathlib import Path
@@ -12,6 +13,7 @@ from torch.utils.hooks import RemovableHandle
 
 from explainer.errors import ExplainerWarning, RecordingError
 from explainer.recorder.about import About
+from explainer.recorder.guard import GuardedHook
 from explainer.recorder.options import Options, check_modules, read_options, select_layers
 from explainer.recorder.parameters import ParameterWatch
 from explainer.recorder.passes import Listener, Pass, union
@@ -43,8 +45,9 @@ def record(
     Args:
         model: What is trained; training is bitwise what it is without a recorder.
         path: The trace's folder, written while the run goes on; without it the trace stays in memory.
-        criterion: The loss module; its call gives the loss, the targets and ∂loss/∂(its input). With a functional
-            loss call `recorder.log(loss=loss)` instead.
+        criterion: The loss module; its call gives the loss, the targets and ∂loss/∂(its input). Where it is called
+            several times in a step, the loss is what backward went through: the sum, each call with its own factor.
+            With a functional loss call `recorder.log(loss=loss)` instead.
         optimizer: Each of its steps closes a recorded step and gives learning rates and updates. Without it call
             `recorder.step(loss)` after `loss.backward()`.
         every: Each k-th step is recorded, or those for which a function of the step number says so. The steps
@@ -162,23 +165,19 @@ class Recorder:
             handle.remove()
         self._handles = []
 
-    def _guard(self, function: Callable[..., Any]) -> Callable[..., Any]:
+    def _guard(self, function: Callable[..., Any]) -> GuardedHook:
         """Keep a failure of the recorder away from the training."""
+        return GuardedHook(function, self._is_active, self._fail)
 
-        def guarded(*args: Any, **kwargs: Any) -> Any:
-            if self.failure is not None or self._state != "running":
-                return None
-            try:
-                return function(*args, **kwargs)
-            except Exception as error:  # whatever it is: it must not stop the training
-                self._fail(error)
-                return None
-
-        return guarded
+    def _is_active(self) -> bool:
+        return self._state == "running" and self.failure is None
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
+        self._about.failure = f"the recording ended in step {self._step}: {type(error).__name__}: {error}"
         self._take_hooks_off()
+        with contextlib.suppress(OSError):  # the disk may be full; what stands there opens all the same
+            self._writer.describe(self._about.to_json())
         kept = "" if self._path is None else f" What was finished before stays in {self._path}."
         warnings.warn(
             f"the recording ended in step {self._step}; training goes on. {type(error).__name__}: {error}.{kept}",
@@ -309,6 +308,7 @@ class Recorder:
 
     def _keep_no_more(self) -> None:
         self._listener.keep = self._watch.keep = frozenset()
+        self._about.full_at = self._step
         warnings.warn(
             f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self._step}: from here on only "
             "statistics are kept; every=, examples=, layers= and keep= make a trace smaller, max_bytes= allows more",
@@ -346,8 +346,8 @@ class Recorder:
         self._probed = ({}, None)
 
     def _scalars(self, passes: list[Pass]) -> dict[str, float]:
-        losses = [float(loss if loss.ndim == 0 else loss.mean()) for each in passes for loss in each.losses]
-        found = {"loss": sum(losses) / len(losses)} if losses else {}
+        losses = [loss for each in passes for loss in each.losses]
+        found = {"loss": sum(losses)} if losses else {}
         self._about.loss_seen |= bool(losses)
         for index, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
             found[f"learning_rate[{index}]" if index else "learning_rate"] = float(group["lr"])

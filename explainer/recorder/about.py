@@ -32,6 +32,8 @@ class About:
         self.notes: dict[str, Any] = {}
         self.steps = 0
         self.forward_seen = self.backward_seen = self.loss_seen = False
+        self.failure: str | None = None
+        self.full_at: int | None = None  # the step in which max_bytes was reached
         self._model, self._layers, self._parameters = model, layers, parameters
         self._criterion, self._optimizer, self._options = criterion, optimizer, options
         self._wiring: Wiring | None = None
@@ -62,6 +64,8 @@ class About:
                 self._lack(step, name, "no gradient: the output does not require one")
             else:
                 self._lack(step, name, _UNSEEN)
+        for name in {name for each in passes for name in each.repeated}:
+            self._lack(step, name, "several backward passes went through this output: the gradient is the last one's")
         for name in without_gradient:
             frozen = not self._parameters[name].requires_grad
             self._lack(step, name, "no parameter gradient: " + ("it is frozen" if frozen else "none arrived"))
@@ -77,6 +81,8 @@ class About:
 
     def nothing(self) -> str:
         """Say in one sentence why no gradient was recorded."""
+        if self.failure:
+            return self.failure
         if self.steps:
             return f"no backward pass was seen in {self.steps} recorded steps: call loss.backward() before the step"
         if not self.forward_seen:
@@ -105,6 +111,8 @@ class About:
             "missing": self._missing(),
             "aliases": dict(self._wiring.aliases) if self._wiring else {},
             "notes": self.notes,
+            "failure": self.failure,
+            "full_at": self.full_at,
         }
 
     def _missing(self) -> dict[str, str]:
@@ -115,7 +123,9 @@ class About:
             always = times == self.steps
             found[name] = reason if always else f"{reason} ({times} of {self.steps} steps, first in step {first})"
         if not self.loss_seen:
-            found["loss"] = "no loss: no criterion was called and none was logged with recorder.log(loss=loss)"
+            found["loss"] = (
+                "no loss: no backward pass came through a criterion, and none was logged with recorder.log(loss=loss)"
+            )
         return found
 
     def _lack(self, step: int, name: str, reason: str) -> None:

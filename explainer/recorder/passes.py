@@ -14,6 +14,7 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from explainer.recorder.guard import GuardedHook
 from explainer.recorder.options import Options
 from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
 from explainer.recorder.wiring import Wiring
@@ -35,10 +36,11 @@ class Pass:
     """What one forward pass, and the backward pass that answered it, showed."""
 
     seen: dict[str, dict[str, Seen]] = field(default_factory=dict)  # kind -> name -> tensor
-    losses: list[torch.Tensor] = field(default_factory=list)
+    losses: list[float] = field(default_factory=list)  # of each criterion call, times what backward weighted it with
     calls: dict[str, int] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
     no_gradient: set[str] = field(default_factory=set)  # outputs that require none
+    repeated: set[str] = field(default_factory=set)  # outputs that several gradients came back to
     answered: bool = False  # whether a gradient came back
     waiting: list[weakref.ref[Any]] = field(default_factory=list)  # for gradients; they die with autograd's graph
     wiring: Wiring | None = None
@@ -54,7 +56,7 @@ class Pass:
 
 
 _SMALL = 1 << 15  # elements up to which a copy costs less than computing the statistics at once
-Guard = Callable[[Callable[..., None]], Callable[..., None]]
+Guard = Callable[[Callable[..., Any]], GuardedHook]
 
 
 class Listener:
@@ -167,8 +169,9 @@ class Listener:
             return
         now = self._passes[-1]
         given = argument_tensors(args, kwargs)
-        now.losses.append(output.detach().clone())
         now.events.append("loss")
+        loss = output.detach().clone()
+        output.register_hook(self._guard(lambda weight: now.losses.append(float((weight * loss).sum()))))
         for index, target in enumerate(given[1:]):
             now.put("targets", f"targets[{index}]" if index else "targets", self._see("targets", target))
         now.put("criterion", "input", self._see("activations", given[0], summarised=False))
@@ -187,6 +190,8 @@ class Listener:
             now.answered = True
             of_layer = kind == "gradients"
             if of_layer:
+                if name in now.seen.get(kind, {}):
+                    now.repeated.add(name)
                 now.events.append(f"backward {name}")
             now.put(kind, name, self._see("gradients", gradient, summarised=of_layer))
 

@@ -1,12 +1,13 @@
 """What recording costs: `python tests/benchmarks/recording.py [--rounds 9] [--steps 460] [--only …]`.
 
-Trains the lecture's network on scikit-learn's digits, bare and recorded in several ways, each in turn, round after
-round, so that a noisy machine disturbs all alike. Prints wall-clock ratios to the bare run (medians over the rounds),
-closing the trace included, beside TensorBoard's histograms of the same tensors and the limit: copying and writing the
-same bytes and nothing else.
+Trains the lecture's network on scikit-learn's digits, bare and recorded in several ways, each once a round, in another
+order every time, so that a noisy machine disturbs all alike. Prints wall-clock ratios to the bare run (medians over the
+rounds), closing the trace included, beside TensorBoard's histograms of the same tensors and the limit: copying and
+writing the same bytes and nothing else.
 """
 
 import argparse
+import random
 import shutil
 import statistics
 import tempfile
@@ -181,7 +182,7 @@ def main() -> None:
             print("TensorBoard is not installed, and not measured: pip install 'explainer[benchmarks]'")
     seconds: dict[str, list[float]] = {name: [] for name in chosen}
     for turn in range(arguments.rounds + 1):  # the first warms up
-        for name, way in chosen.items():
+        for name, way in random.sample(list(chosen.items()), len(chosen)):  # what ran before leaves warm memory behind
             few = name.startswith("TensorBoard")
             if few and turn > 2:
                 continue

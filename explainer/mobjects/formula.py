@@ -4,8 +4,9 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
-from manim import UP, VGroup, VMobject
+from manim import VGroup, VMobject
 
+from explainer.mobjects.baseline import OnBaseline
 from explainer.mobjects.typesetting import GROUP, strut, typeset
 from explainer.mobjects.words import BODY, check_size
 from explainer.theme import DARK
@@ -13,7 +14,7 @@ from explainer.theme import DARK
 REST = "rest"  # the name of what stands in no part
 
 
-class Formula(VGroup):
+class Formula(OnBaseline, VGroup):
     """A formula, one submobject per named part and one for the rest.
 
     Attributes:
@@ -37,7 +38,7 @@ class Formula(VGroup):
         """
         check_size(size)
         super().__init__(**kwargs)
-        self.markup, self._size = markup, size
+        self.markup = markup
         names = list(dict.fromkeys(name for _, name in GROUP.findall(markup)))
         tags = {f"#{number + 1:06X}": name for number, name in enumerate(names)}
         tag_of = {name: tag for tag, name in tags.items()}
@@ -50,8 +51,7 @@ class Formula(VGroup):
             part.set_points(run.points * size)
             self._parts[name] = part
             self.add(part)
-        self._across = max(self.width, 1e-9)
-        self._baseline = float(-self.get_bottom()[1])
+        self._lay_baseline(size)
         self.center()
 
     def select(self, name: str) -> VMobject:
@@ -68,20 +68,6 @@ class Formula(VGroup):
     def names(self) -> Iterator[str]:
         """The parts' names, in the order in which they stand."""
         return iter(self._parts)
-
-    @property
-    def em(self) -> float:
-        """The height of the em in frame units, after all scaling."""
-        return self._size * self.width / self._across
-
-    @property
-    def baseline(self) -> float:
-        """The height in the frame of the baseline."""
-        return float(self.get_bottom()[1]) + self._baseline * self.width / self._across
-
-    def at_baseline(self, height: float) -> "Formula":
-        """Move up or down until the baseline is at `height`, and return itself."""
-        return self.shift(UP * (height - self.baseline))
 
 
 def boxes_overlap(first: VMobject, second: VMobject, slack: float = 0.0) -> bool:

@@ -5,8 +5,9 @@ from collections.abc import Iterable
 from typing import Any
 
 import numpy as np
-from manim import DOWN, LEFT, RIGHT, UP, VMobject
+from manim import DOWN, LEFT, RIGHT
 
+from explainer.mobjects.baseline import OnBaseline
 from explainer.mobjects.typesetting import quoted, strut, typeset
 from explainer.theme import DARK
 
@@ -21,7 +22,7 @@ MINUS = "−"
 _RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
-class Words(VMobject):
+class Words(OnBaseline):
     """A line of text, or several, as one filled outline: quick to draw, to fade and to move.
 
     Attributes:
@@ -47,30 +48,14 @@ class Words(VMobject):
         check_size(size)
         super().__init__(color=colour, fill_color=colour, fill_opacity=1, stroke_width=0, **kwargs)
         self.words = words
-        self._size = size
         set_text = f'#text(weight: "bold", {quoted(words)})' if bold else f"#text({quoted(words)})"
         runs = typeset(strut() + set_text)
         if width is not None and runs and (extent := float(np.ptp(runs[0].points[:, 0]) * size)) > width:
             runs = _broken(set_text, extent / size, width / size)
         if runs:
             self.set_points(np.concatenate([run.points for run in runs]) * size)
-        self._across = max(self.width, 1e-9)
-        self._baseline = 0.0 if not runs else float(-self.get_bottom()[1])
+        self._lay_baseline(size, empty=not runs)
         self.center()
-
-    @property
-    def em(self) -> float:
-        """The height of the em in frame units, after all scaling."""
-        return self._size * self.width / self._across
-
-    @property
-    def baseline(self) -> float:
-        """The height in the frame of the first line's baseline."""
-        return float(self.get_bottom()[1]) + self._baseline * self.width / self._across
-
-    def at_baseline(self, height: float) -> "Words":
-        """Move up or down until the first line's baseline is at `height`, and return itself."""
-        return self.shift(UP * (height - self.baseline))
 
 
 def _broken(set_text: str, extent: float, width: float) -> Any:

@@ -124,7 +124,7 @@ class About:
             found[name] = reason if always else f"{reason} ({times} of {self.steps} steps, first in step {first})"
         if not self.loss_seen:
             found["loss"] = (
-                "no loss: no backward pass came through a criterion, and none was logged with recorder.log(loss=loss)"
+                "no backward pass came through a criterion, and no loss was logged with recorder.log(loss=loss)"
             )
         return found
 

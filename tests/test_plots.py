@@ -224,7 +224,9 @@ def test_a_trace_without_a_loss_says_why() -> None:
     with explainer.record(model) as recorder:
         model(torch.ones(1, 2)).sum().backward()
         recorder.step()
-    with pytest.raises(TraceError, match="holds no loss: no backward pass came through a criterion, and no loss was logged"):
+    with pytest.raises(
+        TraceError, match="holds no loss: no backward pass came through a criterion, and no loss was logged"
+    ):
         plots.loss(recorder.trace)
 
 

@@ -12,9 +12,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from explainer.arena import Arena
 from explainer.errors import RecordingError
 from explainer.statistics import Moments, summarise
-from explainer.storage import FORMAT, Arena, Array, Shard, key_of, shard_path, shard_paths
+from explainer.storage import FORMAT, Array, Shard, key_of, shard_path, shard_paths
 
 _SHARD_BYTES = 12 << 20  # small enough to be still in the cache when it is written
 _PATIENCE = 2.0  # seconds after which somebody who watches the trace would like to see news

@@ -29,7 +29,8 @@ explainer/architecture.py     |                                                 
 explainer/statistics.py       | numpy                                                                    |
 explainer/storage.py          | numpy safetensors                                                        |
 explainer/recordings.py       | numpy storage                                                            |
-explainer/writer.py           | numpy storage statistics architecture                                    |
+explainer/arena.py            | numpy storage                                                            |
+explainer/writer.py           | numpy storage arena statistics architecture                              |
 explainer/trace.py            | numpy storage recordings statistics architecture                         | pandas
 explainer/recorder            | explainer torch numpy trace storage writer statistics architecture       |
 explainer/flow.py             | numpy trace                                                              |

@@ -710,7 +710,7 @@ def test_a_failure_of_the_recorder_does_not_stop_the_training(tmp_path: Path, mo
     def full(*args: Any) -> None:
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr("explainer.storage._write_all", full)
+    monkeypatch.setattr("explainer.arena._write_all", full)
     monkeypatch.setattr("explainer.writer._SHARD_BYTES", 1)  # a shard a step
     with (
         pytest.warns(ExplainerWarning, match=r"training goes on\. OSError: .*No space left on device") as caught,

@@ -1,6 +1,7 @@
 """How a trace lies in memory and on disk: steps collected into shards.
 
-A shard holds consecutive recorded steps; `arena.py` makes it. On disk a shard is a safetensors file that any safetensors library reads:
+A shard holds consecutive recorded steps; `arena.py` makes it. On disk it is a safetensors file that any safetensors
+library reads:
 
     activations/0@17        one tensor of one step; so are gradients, parameters, parameter_gradients, updates, …
     steps                   (n,) int64

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from explainer.errors import MissingDependency as MissingDependency
     from explainer.errors import RecordingError as RecordingError
     from explainer.errors import TraceError as TraceError
+    from explainer.errors import VerifyError as VerifyError
     from explainer.recorder import Recorder as Recorder
     from explainer.recorder import record as record
     from explainer.trace import Trace as Trace
@@ -28,12 +29,13 @@ _HOMES = {
     "MissingDependency": "explainer.errors",
     "RecordingError": "explainer.errors",
     "TraceError": "explainer.errors",
+    "VerifyError": "explainer.errors",
     "Recorder": "explainer.recorder",
     "record": "explainer.recorder",
     "Trace": "explainer.trace",
     "open_trace": "explainer.trace",
 }
-_ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "theme")  # as `explainer.plots.loss(trace)`
+_ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "theme", "verify")  # as `explainer.plots.loss(trace)`
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]
 

@@ -41,6 +41,14 @@ class Criterion:
 
 
 @dataclass(frozen=True)
+class ParameterGroup:
+    """Parameters that an optimizer moves by the same settings."""
+
+    parameters: tuple[str, ...]  # qualified names
+    settings: Mapping[str, Any] = field(default_factory=dict)  # as the recording began, such as {"momentum": 0.9}
+
+
+@dataclass(frozen=True)
 class Model:
     """The model that was recorded."""
 
@@ -49,6 +57,7 @@ class Model:
     criterion: Criterion | None = None
     optimizer: str | None = None  # its class
     parameter_count: int = 0
+    parameter_groups: tuple[ParameterGroup, ...] = ()  # the optimizer's; none in older traces
 
     def to_json(self) -> dict[str, Any]:
         """Return the model as JSON's types."""
@@ -64,6 +73,10 @@ class Model:
             criterion=criterion and Criterion(**{**criterion, "fed_by": tuple(criterion["fed_by"])}),
             optimizer=data["optimizer"],
             parameter_count=int(data["parameter_count"]),
+            parameter_groups=tuple(
+                ParameterGroup(tuple(group["parameters"]), group["settings"])
+                for group in data.get("parameter_groups", ())
+            ),
         )
 
 

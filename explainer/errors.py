@@ -2,6 +2,10 @@
 
 from collections.abc import Iterable
 from difflib import get_close_matches
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from explainer.verify.report import Report
 
 
 class ExplainerError(Exception):
@@ -20,6 +24,18 @@ class UnknownName(TraceError, KeyError):
 
 class RecordingError(ExplainerError):
     """A recording was asked for in a way that cannot work."""
+
+
+class VerifyError(ExplainerError):
+    """What was recorded is not what was computed; the message names the first place where they differ.
+
+    Attributes:
+        report: All that was compared, where there is more to see.
+    """
+
+    def __init__(self, message: str, report: "Report | None" = None) -> None:
+        super().__init__(message)
+        self.report = report
 
 
 class LessonError(ExplainerError):

@@ -27,12 +27,13 @@ explainer/errors.py           |                                                 
 explainer/theme.py            |                                                                          |
 explainer/architecture.py     |                                                                          |
 explainer/statistics.py       | numpy                                                                    |
+explainer/moments.py          | numpy numba statistics                                                   |
 explainer/storage.py          | numpy safetensors                                                        |
 explainer/recordings.py       | numpy storage                                                            |
 explainer/arena.py            | numpy storage                                                            |
 explainer/writer.py           | numpy storage arena statistics architecture                              |
 explainer/trace.py            | numpy storage recordings statistics architecture                         | pandas
-explainer/recorder            | explainer torch numpy trace storage writer statistics architecture       |
+explainer/recorder            | explainer torch numpy trace storage writer statistics moments architecture |
 explainer/flow.py             | numpy trace                                                              |
 explainer/baseline.py         | trace                                                                    |
 explainer/operations.py       | numpy                                                                    |
@@ -40,7 +41,10 @@ explainer/chain.py            | numpy trace architecture operations             
 explainer/predictions.py      | numpy trace                                                              |
 explainer/surface.py          | numpy trace                                                              |
 explainer/sampler.py          | torch numpy surface                                                      |
-explainer/verify.py           | numpy trace chain                                                        | torch
+explainer/verify              | torch numpy trace recorder architecture                                  |
+explainer/verify/__init__.py  | trace                                                                    | numpy numpy
+explainer/verify/report.py    |                                                                          |
+explainer/verify/comparing.py | numpy                                                                    |
 explainer/lessons             | torch numpy trace recorder sampler                                       | sklearn
 explainer/lessons/__init__.py | explainer trace                                                          |
 explainer/lessons/vision.py   | torch                                                                    |

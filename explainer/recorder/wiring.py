@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from explainer.architecture import INPUT, Criterion, Layer, Model
+from explainer.architecture import INPUT, Criterion, Layer, Model, ParameterGroup
 
 
 class Wiring:
@@ -109,6 +109,7 @@ def describe(
         criterion=Criterion(type(criterion).__name__, _settings(criterion), fed_by) if criterion else None,
         optimizer=type(optimizer).__name__ if optimizer else None,
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),
+        parameter_groups=_describe_groups(optimizer, qualified) if optimizer else (),
     )
 
 
@@ -119,6 +120,25 @@ def _describe_layer(
     module = layers[name if first_call else name.rpartition(":")[0]]
     own = {qualified[id(value)]: tuple(value.shape) for value in module.parameters()} if first_call else {}
     return Layer(type=type(module).__name__, parameters=own, settings=_settings(module), **call)
+
+
+def _describe_groups(optimizer: torch.optim.Optimizer, qualified: Mapping[int, str]) -> tuple[ParameterGroup, ...]:
+    """Describe what an optimizer does with which parameters of the model."""
+    return tuple(
+        ParameterGroup(
+            tuple(qualified[id(each)] for each in group["params"] if id(each) in qualified),
+            {key: _plain_setting(value) for key, value in group.items() if key not in ("params", "param_names")},
+        )
+        for group in optimizer.param_groups
+    )
+
+
+def _plain_setting(value: Any) -> Any:
+    if isinstance(value, torch.Tensor):
+        return value.tolist()  # a learning rate may be a tensor
+    if isinstance(value, (tuple, list)):
+        return [_plain_setting(each) for each in value]
+    return value if isinstance(value, (bool, int, float, str, type(None))) else repr(value)
 
 
 def _settings(module: nn.Module) -> dict[str, Any]:

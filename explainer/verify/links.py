@@ -1,0 +1,107 @@
+"""What may stand between layers, where no module sees it: a sum with a shortcut, a reshape, a function of torch.
+
+A trace says which layers feed a layer, not how. Each link here is a guess, and only one that turns what was recorded of
+the feeders into what was recorded of the layer is believed.
+"""
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch.nn import functional as F  # noqa: N812 - its usual name
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True)
+class Link:
+    """A way from the feeders' outputs to a layer's input."""
+
+    words: str  # "" where the one feeder's output is the input itself
+    make: Callable[..., torch.Tensor]
+
+    def __call__(self, feeders: Sequence[torch.Tensor]) -> torch.Tensor:
+        """Return the layer's input, (example, …)."""
+        return self.make(*feeders)
+
+
+def links(feeders: Sequence[Shape], wanted: Shape | None) -> Iterator[Link]:
+    """Guess, the likeliest first.
+
+    Args:
+        feeders: The shapes of the feeders' outputs.
+        wanted: The shape of the layer's input; None where it is not known.
+    """
+    for words, make in _of_one() if len(feeders) == 1 else _of_several(feeders):
+        for more, reach in (("", None), ("reshaped", wanted)):
+            if more and wanted is None:
+                continue
+            link = Link(", ".join(filter(None, [words, more])), _then_reshaped(make, reach))
+            if _fits(link, feeders, wanted):
+                yield link
+
+
+def _of_one() -> Iterator[tuple[str, Callable[..., torch.Tensor]]]:
+    yield "", lambda x: x
+    functions: dict[str, Callable[..., torch.Tensor]] = {
+        "relu": F.relu, "gelu": F.gelu, "silu": F.silu, "tanh": torch.tanh, "sigmoid": torch.sigmoid,
+        "leaky_relu": F.leaky_relu, "elu": F.elu, "relu6": F.relu6, "hardswish": F.hardswish,
+    }  # fmt: skip
+    yield from tuple(functions.items())
+    for dim in (1, -1):
+        yield f"log_softmax(dim={dim})", lambda x, dim=dim: F.log_softmax(x, dim)
+        yield f"softmax(dim={dim})", lambda x, dim=dim: F.softmax(x, dim)
+    for words, after in (("", lambda x: x), ("relu, ", F.relu)):
+        for dims in ((2, 3), (1,), (2,), (-1,), (2, 3, 4)):
+            yield f"{words}mean over {dims}", lambda x, dims=dims, after=after: after(x).mean(dims)
+        yield f"{words}max_pool2d(2)", lambda x, after=after: F.max_pool2d(after(x), 2)
+        yield f"{words}avg_pool2d(2)", lambda x, after=after: F.avg_pool2d(after(x), 2)
+    yield "[:, -1]", lambda x: x[:, -1]
+    yield "[:, 0]", lambda x: x[:, 0]
+    yield "[-1]", lambda x: x[-1]
+    for rank in (2, 3, 4):
+        for order in itertools.permutations(range(rank)):
+            if order != tuple(range(rank)):
+                yield f"permuted {order}", lambda x, order=order: x.permute(order)
+
+
+def _of_several(feeders: Sequence[Shape]) -> Iterator[tuple[str, Callable[..., torch.Tensor]]]:
+    def product(*xs: torch.Tensor) -> torch.Tensor:
+        made = xs[0]
+        for x in xs[1:]:
+            made = made * x
+        return made
+
+    def total(*xs: torch.Tensor) -> torch.Tensor:
+        made = xs[0]
+        for x in xs[1:]:
+            made = made + x
+        return made
+
+    yield "sum", total
+    yield "relu of the sum", lambda *xs: F.relu(total(*xs))
+    yield "product", product
+    for dim in range(1, len(feeders[0])):
+        yield f"cat(dim={dim})", _cat(range(len(feeders)), dim)
+        if len(feeders) in (2, 3):
+            for order in itertools.permutations(range(len(feeders))):
+                if order != tuple(range(len(feeders))):
+                    yield f"cat of {order} (dim={dim})", _cat(order, dim)
+
+
+def _cat(order: Sequence[int], dim: int) -> Callable[..., torch.Tensor]:
+    return lambda *xs: torch.cat([xs[place] for place in order], dim)
+
+
+def _then_reshaped(make: Callable[..., torch.Tensor], wanted: Shape | None) -> Callable[..., torch.Tensor]:
+    return make if wanted is None else lambda *xs: make(*xs).reshape(wanted)
+
+
+def _fits(link: Link, feeders: Sequence[Shape], wanted: Shape | None) -> bool:
+    """Whether the link gives the shape, tried without numbers."""
+    try:
+        found = tuple(link([torch.empty(shape, device="meta") for shape in feeders]).shape)
+    except (RuntimeError, IndexError, ValueError):
+        return False
+    return wanted is None or found == wanted

@@ -1,0 +1,149 @@
+"""One layer of one recorded step, worked out again: its output, and what it sends back to its feeders."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import torch
+
+from explainer.verify.comparing import Array, differences
+from explainer.verify.links import Link
+from explainer.verify.operations_again import Unjudged, tensor_of
+
+ROUNDINGS = 10  # how many times the rounding that was measured is allowed
+_DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
+
+# (input, parameters) → outputs
+Operation = Callable[[torch.Tensor, Mapping[str, torch.Tensor]], Sequence[torch.Tensor]]
+
+
+@dataclass(frozen=True)
+class Again:
+    """A number worked out in float64, and how far from it rounding may lead.
+
+    Attributes:
+        values: As expected, shaped like what was recorded.
+        allowed: For every number of it.
+    """
+
+    values: Array
+    allowed: float
+
+
+@dataclass(frozen=True)
+class Worked:
+    """What an operation makes and sends back.
+
+    Attributes:
+        outputs: Per output.
+        to_feeders: Per feeder ∂loss/∂(its output) through this operation alone; None where nothing is sent back.
+        to_parameters: Per parameter ∂loss/∂parameter through this call alone.
+    """
+
+    outputs: tuple[Again, ...]
+    to_feeders: tuple[Again | None, ...] = ()
+    to_parameters: dict[str, Again] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Given:
+    """What was recorded of an operation.
+
+    Attributes:
+        feeders: (example, …) the outputs that it reads.
+        parameters: By their names in the layer.
+        incoming: ∂loss/∂(each output); None where none arrived.
+        dtype: In which the run computed it.
+        tolerance: Instead of the measured rounding, as a share of the largest number.
+    """
+
+    feeders: tuple[Array, ...]
+    parameters: Mapping[str, Array]
+    incoming: tuple[Array | None, ...]
+    dtype: str
+    tolerance: float | None = None
+
+
+def work_out(operation: Operation, link: Link, given: Given) -> Worked:
+    """Apply link and operation to what was recorded, and their derivative to the incoming gradients.
+
+    Everything is done in float64, and once more in the run's own precision: how far the two are apart is how much this
+    operation rounds, and ten times that is allowed, and ten units in the last place of the largest number.
+
+    Raises:
+        Unjudged: The operation does not take this input.
+    """
+    exact = _run(operation, link, given, torch.float64)
+    rough_dtype = _DTYPES.get(given.dtype, torch.float32)
+    try:
+        rough = _run(operation, link, given, rough_dtype)
+    except Unjudged:  # the CPU does not know this operation in that precision
+        rough = exact
+    unit = float(torch.finfo(rough_dtype).eps)
+    again = [
+        None if fine is None else _again(fine, fine if coarse is None else coarse, unit, given.tolerance)
+        for fine, coarse in zip(exact, rough, strict=True)
+    ]
+    outputs, feeders = len(given.incoming), len(given.feeders)
+    made = tuple(each for each in again[:outputs] if each is not None)
+    sent = zip(given.parameters, again[outputs + feeders :], strict=True)
+    return Worked(
+        made, tuple(again[outputs : outputs + feeders]), {name: each for name, each in sent if each is not None}
+    )
+
+
+def _run(operation: Operation, link: Link, given: Given, dtype: torch.dtype) -> list[Array | None]:
+    """Return the outputs, then what goes to each feeder, then what goes to each parameter."""
+    feeders = [tensor_of(each, dtype) for each in given.feeders]
+    parameters = {name: tensor_of(each, dtype) for name, each in given.parameters.items()}
+    leaves = [*feeders, *parameters.values()]
+    for leaf in leaves:
+        leaf.requires_grad_(leaf.is_floating_point())
+    with torch.enable_grad():
+        try:
+            outputs = operation(link(feeders), parameters)
+            back = _backward(outputs, leaves, given.incoming, dtype)
+        except (RuntimeError, IndexError, ValueError) as error:
+            raise Unjudged(f"its input does not fit: {error}") from error
+    return [_values(each) for each in (*outputs, *back)]
+
+
+def _backward(
+    outputs: Sequence[torch.Tensor],
+    leaves: Sequence[torch.Tensor],
+    incoming: Sequence[Array | None],
+    dtype: torch.dtype,
+) -> list[torch.Tensor | None]:
+    pairs = [
+        (output, tensor_of(gradient, dtype))
+        for output, gradient in zip(outputs, incoming, strict=True)
+        if gradient is not None and output.requires_grad and output.shape == gradient.shape
+    ]
+    wanted = [leaf for leaf in leaves if leaf.requires_grad]
+    if not pairs or not wanted:
+        return [None] * len(leaves)
+    found = torch.autograd.grad([y for y, _ in pairs], wanted, [g for _, g in pairs], allow_unused=True)
+    by_leaf = {id(leaf): gradient for leaf, gradient in zip(wanted, found, strict=True)}
+    return [by_leaf.get(id(leaf)) for leaf in leaves]
+
+
+def _again(exact: Array, rough: Array, unit: float, tolerance: float | None) -> Again:
+    finite = np.abs(exact[np.isfinite(exact)])
+    largest = float(finite.max(initial=0))
+    if tolerance is not None:
+        return Again(exact, tolerance * largest)
+    apart = differences(rough, exact)
+    rounding = float(apart[np.isfinite(apart)].max(initial=0))
+    return Again(exact, ROUNDINGS * (rounding + unit * largest))
+
+
+def agreement(recorded: Array, again: Again) -> float:
+    """Return the share of numbers that are as expected; 0 where the shapes differ."""
+    if recorded.shape != again.values.shape:
+        return 0.0
+    return float((differences(recorded, again.values) <= again.allowed).mean()) if recorded.size else 1.0
+
+
+def _values(tensor: torch.Tensor | None) -> Any:
+    return None if tensor is None else tensor.detach().to(torch.float64).numpy()

@@ -1,0 +1,281 @@
+"""What a trace holds of each layer's call, gathered so that the call can be worked out again."""
+
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import torch
+
+from explainer.architecture import INPUT, Layer
+from explainer.errors import TraceError
+from explainer.trace import Trace
+from explainer.verify.comparing import Array
+from explainer.verify.links import Link, links
+from explainer.verify.one_layer import Given, Operation, Worked, agreement, work_out
+from explainer.verify.operations_again import BY_BATCH, BY_EXAMPLE, DROPOUTS, Unjudged, applied, dropped, operation
+
+LOSS = "loss"
+MOSTLY = 0.9  # of the numbers: a relation that so many follow is there, and the others break it
+
+
+@dataclass(frozen=True)
+class Way:
+    """How a call makes its output: of which tensors, through which link, by which of its modes."""
+
+    sources: tuple[str, ...]
+    link: Link
+    mode: str
+
+
+class Caller:
+    """The calls of a recorded model: who feeds whom, and how.
+
+    Attributes:
+        calls: In forward order.
+    """
+
+    def __init__(self, trace: Trace, steps: Sequence[int], tolerance: float | None) -> None:
+        self.trace, self.tolerance = trace, tolerance
+        self.calls = tuple(name for name in trace.model.layers if name in trace.layers)
+        self._tried = sorted({steps[0], steps[len(steps) // 2], steps[-1]}) if len(steps) else []
+        self._ways: dict[str, Way | str] = {}
+        criterion = trace.model.criterion
+        fed = {name: trace.model.layers[name].fed_by for name in self.calls}
+        fed |= {LOSS: criterion.fed_by} if criterion else {}
+        self.fed_by: Mapping[str, tuple[str, ...]] = fed
+
+    def layer(self, call: str) -> Layer:
+        """Return what the trace says of the layer that is called."""
+        return self.trace.model.layers[call]
+
+    def parameters(self, call: str) -> dict[str, str]:
+        """Per parameter its name in the layer, and in the model."""
+        first = call if call in self.trace.model.layers and ":" not in call else call.rpartition(":")[0] or call
+        return {name.rpartition(".")[2]: name for name in self.trace.model.layers[first].parameters}
+
+    def outputs(self, call: str) -> tuple[str, ...]:
+        """Return the names of a call's output tensors, the first one first."""
+        return tuple(name for name in self.trace.layers if name == call or name.startswith(f"{call}["))
+
+    def readers(self, call: str) -> list[str]:
+        """Return the calls, and perhaps the loss, that read a call's output."""
+        return [name for name, feeders in self.fed_by.items() if call in feeders]
+
+    def way(self, call: str) -> Way:
+        """Find how a call makes its output; what holds at one step is what should hold at all.
+
+        Raises:
+            Unjudged: None is found that makes what was recorded.
+        """
+        if call not in self._ways:
+            self._ways[call] = self._search(call)
+        found = self._ways[call]
+        if isinstance(found, str):
+            raise Unjudged(found)
+        return found
+
+    def _search(self, call: str) -> Way | str:
+        best: tuple[float, Way | None] = (0.0, None)
+        reasons: dict[str, None] = {}
+        for index in self._tried:
+            moment = Moment(self, index)
+            try:
+                for way in moment.ways(call):
+                    share = moment.agreement(call, way)
+                    if share == 1:
+                        return way
+                    best = max(best, (share, way), key=lambda each: each[0])
+            except (Unjudged, TraceError) as reason:
+                reasons[str(reason)] = None
+        if best[1] is not None and best[0] >= MOSTLY:
+            return best[1]
+        return next(iter(reasons), "") or self._no_way(call)
+
+    def _no_way(self, call: str) -> str:
+        feeders = " and ".join(self.fed_by[call])
+        return f"its recorded output is not what it makes of {feeders}: something that no module sees stands between"
+
+
+@dataclass
+class Moment:
+    """One recorded step of the calls."""
+
+    caller: Caller
+    index: int
+    _read: dict[tuple[str, str], Array | None] = field(default_factory=dict)
+
+    @property
+    def step(self) -> int:
+        """The step's number."""
+        return int(self.caller.trace.steps[self.index])
+
+    def tensor(self, kind: str, name: str) -> Array:
+        """Return a recorded tensor of this step.
+
+        Raises:
+            TraceError: It was not kept.
+        """
+        trace = self.caller.trace
+        if (kind, name) not in self._read:
+            seen: Any = {
+                "activations": trace.activations, "gradients": trace.gradients, "parameters": trace.parameters,
+                "parameter_gradients": trace.parameter_gradients,
+            }[kind]  # fmt: skip
+            self._read[kind, name] = np.asarray(trace.inputs[self.index] if name == INPUT else seen[name][self.index])
+        found = self._read[kind, name]
+        return found if found is not None else np.empty(0)
+
+    def gradient(self, name: str) -> Array | None:
+        """Return ∂loss/∂(an output), or None where none was recorded."""
+        try:
+            return self.tensor("gradients", name)
+        except TraceError:
+            return None
+
+    @cached_property
+    def whole(self) -> bool:
+        """Whether every example of the batch was kept: then the norms of what was kept are those of all."""
+        for name, columns in self.caller.trace.statistics.get("activations", {}).items():
+            norm = float(columns["norm"][self.index])
+            try:
+                kept = float(np.linalg.norm(self.tensor("activations", name).astype(np.float64)))
+            except TraceError:
+                return False
+            if not np.isfinite(norm) or abs(kept - norm) > 2e-4 * norm:
+                return False
+        return True
+
+    # How a call makes its output
+
+    def ways(self, call: str) -> Iterator[Way]:
+        """Guess how a call makes its output."""
+        feeders = self.caller.fed_by[call]
+        if not feeders:
+            raise Unjudged("no recorded layer feeds it")
+        modes = self._modes(call)
+        wanted = self._wanted(call)
+        choices = [(INPUT,) if each == INPUT else self.caller.outputs(each) for each in feeders]
+        for sources in itertools.islice(itertools.product(*choices), 8):
+            shapes = [self.tensor("activations", name).shape for name in sources]
+            for mode, link in itertools.product(modes, links(shapes, wanted)):
+                yield Way(sources, link, mode)
+
+    def _modes(self, call: str) -> tuple[str, ...]:
+        if call == LOSS or call in self.caller.trace.aliases:
+            return ("passes on",)
+        kind = self.caller.layer(call).type
+        if kind in BY_BATCH and not self.whole:
+            raise Unjudged(f"a {kind} needs every example of the batch: record with examples=None")
+        if kind.startswith("BatchNorm"):
+            return "training", "evaluation"
+        if kind in DROPOUTS:
+            return ("mask",)
+        if kind not in BY_EXAMPLE | BY_BATCH:
+            raise Unjudged(f"the derivative of a {kind} is not worked out here")
+        return ("",)
+
+    def _wanted(self, call: str) -> tuple[int, ...] | None:
+        if call == LOSS:
+            return self.recorded_outputs(call)[0].shape
+        shape, output = self.caller.layer(call).input_shape, self.recorded_outputs(call)[0]
+        if shape is None or not output.ndim or not shape:
+            return None
+        if self.caller.layer(call).type in DROPOUTS or self.whole:
+            return output.shape if self.caller.layer(call).type in DROPOUTS else (self._count(shape), *shape[1:])
+        return (len(output), *shape[1:])
+
+    def _count(self, shape: tuple[int, ...]) -> int:
+        """Return the length of an input's first dimension: as first recorded, or this step's batch."""
+        first = self.caller.layer(self.caller.calls[0]).input_shape
+        batch = len(self.tensor("activations", self.caller.calls[0]))
+        return batch if first and first[0] == shape[0] else shape[0]
+
+    def agreement(self, call: str, way: Way) -> float:
+        """Return the share of a call's output that a way makes."""
+        try:
+            made = work_out(self._operation(call, way), way.link, self._given(call, way, backward=False)).outputs
+        except Unjudged:
+            return 0.0
+        recorded = self.recorded_outputs(call)
+        return min(agreement(found, again) for found, again in zip(recorded, made, strict=True))
+
+    # Working it out
+
+    def work_out(self, call: str) -> Worked:
+        """Work a call out again.
+
+        Raises:
+            Unjudged: There is no way to.
+        """
+        way = self.caller.way(call)
+        return work_out(self._operation(call, way), way.link, self._given(call, way, backward=True))
+
+    def recorded_outputs(self, call: str) -> tuple[Array, ...]:
+        """Return what a call returned; for the loss, what it was given."""
+        if call == LOSS:
+            seen = self.caller.trace.criterion
+            return (np.asarray(seen.inputs[self.index]),) if seen else ()
+        return tuple(self.tensor("activations", name) for name in self.caller.outputs(call))
+
+    def _given(self, call: str, way: Way, *, backward: bool) -> Given:
+        trace = self.caller.trace
+        if call == LOSS:
+            seen = trace.criterion
+            sent = np.asarray(seen.gradients[self.index]) if seen and backward else None
+            return Given(self._sources(way), {}, (sent,), self._loss_dtype(), self.caller.tolerance)
+        layer, outputs = self.caller.layer(call), self.caller.outputs(call)
+        dtype = layer.dtype or "float32"
+        names = {} if way.mode in ("passes on", "mask") else self.caller.parameters(call)
+        parameters = {own: self.tensor("parameters", name) for own, name in names.items()}
+        incoming = [self.gradient(name) if backward else None for name in outputs]
+        return Given(self._sources(way), parameters, tuple(incoming), dtype, self.caller.tolerance)
+
+    def _sources(self, way: Way) -> tuple[Array, ...]:
+        return tuple(self.tensor("activations", name) for name in way.sources)
+
+    def _loss_dtype(self) -> str:
+        return str(self.recorded_outputs(LOSS)[0].dtype)
+
+    def _operation(self, call: str, way: Way) -> Operation:
+        if way.mode == "passes on":
+            return lambda x, parameters: [x]
+        layer = self.caller.layer(call)
+        if way.mode == "mask":
+            recorded = torch.from_numpy(self.recorded_outputs(call)[0].copy())
+            return lambda x, parameters: [dropped(x, layer.settings, recorded)]
+        if way.mode == "evaluation":
+            recorded = torch.from_numpy(self.recorded_outputs(call)[0].copy())
+            return lambda x, parameters: [normalised(x, parameters, recorded)]
+        module = operation(layer.type, layer.settings, set(self.caller.parameters(call)))
+        return lambda x, parameters: flattened(applied(module, parameters, x))
+
+
+def flattened(output: Any) -> list[torch.Tensor]:
+    """Return the tensors of a nested output, the first one first."""
+    if isinstance(output, torch.Tensor):
+        return [output]
+    return [tensor for part in output for tensor in flattened(part)]
+
+
+def normalised(x: torch.Tensor, parameters: Mapping[str, torch.Tensor], recorded: torch.Tensor) -> torch.Tensor:
+    """Apply batch normalisation as in evaluation: per channel a scale and a shift, read off input and output.
+
+    The running mean and variance are not in a trace; but two numbers that fit every example of a channel are the truth.
+    """
+    dims = [dim for dim in range(x.ndim) if dim != 1]
+    if x.shape != recorded.shape or not dims:
+        raise Unjudged("a function that no module sees stands before it")
+    still, y = x.detach().double(), recorded.double()
+    mean, level = still.mean(dims, keepdim=True), y.mean(dims, keepdim=True)
+    spread = ((still - mean) ** 2).sum(dims, keepdim=True)
+    scale = ((still - mean) * (y - level)).sum(dims, keepdim=True) / torch.where(spread == 0, 1, spread)
+    made = (x - mean.to(x.dtype)) * scale.to(x.dtype) + level.to(x.dtype)
+    shape = [1, -1, *[1] * (x.ndim - 2)]
+    if "weight" in parameters:
+        weight, bias = parameters["weight"].reshape(shape), parameters["bias"].reshape(shape)
+        unit = ((y - bias.detach().double()) / weight.detach().double()).to(x.dtype)
+        made = made + (weight - weight.detach()) * unit + (bias - bias.detach())
+    return made

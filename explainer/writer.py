@@ -1,9 +1,15 @@
-"""Filling a trace, step by step: in memory, or as a folder that is a trace at every moment."""
+"""Filling a trace, step by step: in memory, or as a folder that is a trace at every moment.
+
+The training thread fills a shard; a thread of its own writes it, outside Python's lock, while the next is being filled.
+Where the disk is slower than the training, training waits for it: memory is bounded, and nothing is lost.
+"""
 
 import json
 import os
 import time
+from collections import deque
 from collections.abc import Iterable, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -17,7 +23,10 @@ from explainer.errors import RecordingError
 from explainer.statistics import Moments, summarise
 from explainer.storage import FORMAT, Array, Shard, key_of, shard_path, shard_paths
 
-_SHARD_BYTES = 12 << 20  # small enough to be still in the cache when it is written
+_SHARD_BYTES = 12 << 20  # after which a shard is finished
+_LARGE_SHARD_BYTES = 128 << 20  # the same while it holds few steps
+_FEW_STEPS = 4
+_ARENAS = 3  # one is being filled, one written, and one may wait
 _PATIENCE = 2.0  # seconds after which somebody who watches the trace would like to see news
 
 
@@ -46,11 +55,15 @@ class TraceWriter:
         self.folder = folder
         self.shards: list[Shard] = []
         self.nbytes = 0  # of all tensors kept so far, those of the shards on disk included
-        self._written = 0
+        self._shown: dict[str, Any] = {}  # what trace.json says
+        self._finished = 0  # shards, those that wait to be written included
         self._arena = Arena()
+        self._spare: list[Arena] = []
+        self._worker = ThreadPoolExecutor(1, thread_name_prefix="explainer-writer")
+        self._pending: deque[Future[None]] = deque()
+        self._lost = False  # whether a shard could not be written
         self._records: list[StepRecord] = []
         self.about: dict[str, Any] = {}
-        self._text = ""
         self._started = self._last_flush = time.monotonic()
         if folder is not None:
             _make_room(folder, overwrite)
@@ -58,7 +71,8 @@ class TraceWriter:
     @property
     def due(self) -> bool:
         """Whether the open shard ends with the step that is being closed."""
-        if self._arena.nbytes >= _SHARD_BYTES:
+        few = len(self._records) + 1 < _FEW_STEPS
+        if self._arena.nbytes >= (_LARGE_SHARD_BYTES if few else _SHARD_BYTES):
             return True
         now = time.monotonic()
         rarely = 0.02 * (now - self._started)  # a run of days should not leave a million files
@@ -79,20 +93,13 @@ class TraceWriter:
 
     def keep(self, step: int, tensors: Iterable[tuple[str, str, Array]]) -> None:
         """Keep tensors of a step, each a (kind, name, values)."""
-        by_dtype: dict[np.dtype[Any], list[tuple[str, str, Array]]] = {}
-        for each in tensors:
-            by_dtype.setdefault(each[2].dtype, []).append(each)
-        for dtype, members in by_dtype.items():
-            what = [(kind, name, step) for kind, name, _ in members]
-            flat = self.reserve(what, [values.shape for _, _, values in members], dtype)
-            start = 0
-            for _, _, values in members:
-                flat[start : start + values.size] = values.reshape(-1)
-                start += values.size
+        kept = [(key_of(kind, name, step), values) for kind, name, values in tensors]
+        self._arena.keep(kept)
+        self.nbytes += sum(values.nbytes for _, values in kept)
 
     def keep_constant(self, name: str, values: Array) -> None:
         """Keep an array that is the same for the whole run."""
-        self._arena.put(f"constants/{name}", values)
+        self._arena.keep([(f"constants/{name}", values)])
 
     def rename(self, old: tuple[str, str, int], new: tuple[str, str, int]) -> None:
         """Say that what was stored as one (kind, name, step) is another."""
@@ -107,35 +114,67 @@ class TraceWriter:
         self._records.append(record)
 
     def flush(self) -> None:
-        """Finish the open shard; nothing happens when no step was closed since the last."""
+        """Finish the open shard and have it written; nothing happens when no step was closed since the last.
+
+        Raises:
+            OSError: A shard before could not be written.
+        """
         self._last_flush = time.monotonic()
         if not self._records:
             return
         names: dict[str, list[str]] = {}
-        for table, values in _tables(self._records, names).items():
-            self._arena.put(table, values)
-        if self.folder is None:
-            arrays = self._arena.arrays()
-            self.shards.append(Shard(arrays, {key: each.shape for key, each in arrays.items()}, {"names": names}))
-            self._arena = Arena()
-        else:
-            self._arena.write(shard_path(self.folder, self._written), {"names": names})
-            self._arena.clear()
-        self._written += 1
+        self._arena.keep(_tables(self._records, names).items())
         self._records = []
+        self._finished += 1
+        full, metadata = self._arena, {"names": names}
+        if self.folder is None:
+            arrays = full.arrays()
+            self.shards.append(Shard(arrays, {key: each.shape for key, each in arrays.items()}, metadata))
+            self._arena = Arena()
+            return
+        path = shard_path(self.folder, self._finished - 1)
+        self._pending.append(self._worker.submit(self._write, full, path, metadata))
+        while len(self._pending) >= _ARENAS or (self._pending and self._pending[0].done()):
+            self._pending.popleft().result()
+        self._arena = self._spare.pop() if self._spare else Arena()
+
+    def _write(self, arena: Arena, path: Path, metadata: dict[str, Any]) -> None:
+        if self._lost:
+            return  # a trace has no holes: what comes after a shard that was lost is lost too
+        self._lost = True
+        behind = len(self._pending) > 1  # the disk is slower than the training: the page cache gives it time
+        arena.write(path, metadata, direct=not behind)
+        self._lost = False
+        arena.clear()
+        self._spare.append(arena)
+
+    def drain(self) -> None:
+        """Wait until all that was finished is written.
+
+        Raises:
+            OSError: A shard could not be written.
+        """
+        while self._pending:
+            self._pending.popleft().result()
+
+    def close(self) -> None:
+        """End the thread that writes, and let go of the memory."""
+        self._worker.shutdown()
+        self._arena, self._spare = Arena(), []
 
     def describe(self, about: dict[str, Any], *, finished: bool = False) -> None:
         """Write `trace.json`, if it would say anything new."""
-        self.about = {"format": FORMAT, **about, "finished": finished, "shards": self._written if finished else None}
-        text = json.dumps(self.about, indent=1, ensure_ascii=False)
-        if self.folder is not None and text != self._text:
-            temporary = self.folder / f".trace.json.{os.getpid()}.unfinished"
-            try:
-                temporary.write_text(text, encoding="utf-8")
-                os.replace(temporary, self.folder / "trace.json")
-            finally:
-                temporary.unlink(missing_ok=True)
-        self._text = text
+        shards = self._finished if finished else None
+        self.about = {"format": FORMAT, **about, "finished": finished, "shards": shards}
+        if self.folder is None or self.about == self._shown:
+            return
+        temporary = self.folder / f".trace.json.{os.getpid()}.unfinished"
+        try:
+            temporary.write_text(json.dumps(self.about, indent=1, ensure_ascii=False), encoding="utf-8")
+            os.replace(temporary, self.folder / "trace.json")
+        finally:
+            temporary.unlink(missing_ok=True)
+        self._shown = self.about
 
 
 def _tables(records: Sequence[StepRecord], names: dict[str, list[str]]) -> dict[str, Array]:

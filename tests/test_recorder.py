@@ -707,7 +707,7 @@ def test_a_failure_of_the_recorder_does_not_stop_the_training(tmp_path: Path, mo
     model, criterion = seeded(mlp), nn.CrossEntropyLoss()
     optimizer = sgd(model)
 
-    def full(*args: Any) -> None:
+    def full(*args: Any, **kwargs: Any) -> None:
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("explainer.arena._write_all", full)

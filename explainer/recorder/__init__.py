@@ -19,7 +19,6 @@ from explainer.recorder.parameters import ParameterWatch
 from explainer.recorder.passes import Listener, Pass, union
 from explainer.recorder.probe import Probe
 from explainer.recorder.tensors import array_of
-from explainer.statistics import Summary
 from explainer.trace import Trace, open_trace
 from explainer.writer import StepRecord, TraceWriter
 
@@ -109,10 +108,7 @@ class Recorder:
         self._path, self._overwrite = path, overwrite
         self._optimizer, self._options, self._parameters, self._probe = optimizer, options, parameters, probe
         self._about = About(model, layers, parameters, criterion, optimizer, options)
-        self._summary = Summary()
-        self._listener = Listener(
-            model, layers, criterion, options, summary=self._summary, guard=self._guard, begin=self._begin_pass
-        )
+        self._listener = Listener(model, layers, criterion, options, guard=self._guard, begin=self._begin_pass)
         self._handles: list[RemovableHandle] = []
         self._state = "new"  # then "running", then "over"
         self._step = 0  # the step that is going on
@@ -129,7 +125,7 @@ class Recorder:
         if self._state != "new":
             raise RecordingError("this recorder was used already: call explainer.record again for another run")
         self._writer = TraceWriter(self._path, overwrite=self._overwrite)
-        self._watch = ParameterWatch(self._parameters, self._writer, self._options.keep, self._summary)
+        self._watch = ParameterWatch(self._parameters, self._writer, self._options.keep)
         if self._probe is not None:
             self._writer.keep_constant("probe.inputs", array_of(self._probe.inputs))
             if self._probe.targets is not None:
@@ -149,13 +145,15 @@ class Recorder:
         if self._state == "running":
             self._guard(self._finish)()
             self._state = "over"
+            self._writer.close()
             if error is None and self.failure is None and not self._about.backward_seen:
                 warnings.warn(self._about.nothing(), ExplainerWarning, stacklevel=2)
 
     def _finish(self) -> None:
         self._settle()
         self._watch.finish(self._step)
-        self._writer.flush()
+        self._flush()
+        self._writer.drain()
         self._writer.describe(self._about.to_json(), finished=True)
 
     def _take_hooks_off(self) -> None:
@@ -196,8 +194,10 @@ class Recorder:
         """
         if self._state == "new":
             raise RecordingError("nothing is recorded yet: the recording begins with `with explainer.record(…)`")
-        if self._state == "running" and not self._begun:
-            self._guard(self._pause)()
+        if self._state == "running":
+            if not self._begun:
+                self._guard(self._pause)()
+            self._guard(self._writer.drain)()
         if self._path is not None:
             return open_trace(self._path)
         return Trace(list(self._writer.shards), self._writer.about)

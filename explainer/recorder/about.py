@@ -110,7 +110,7 @@ class About:
             "layers": list(self._order),
             "missing": self._missing(),
             "aliases": dict(self._wiring.aliases) if self._wiring else {},
-            "notes": self.notes,
+            "notes": dict(self.notes),
             "failure": self.failure,
             "full_at": self.full_at,
         }

@@ -11,8 +11,9 @@ from typing import Any
 import numpy as np
 import torch
 
+from explainer.moments import moments_of_pieces
 from explainer.recorder.tensors import array_of, numpy_dtype
-from explainer.statistics import Moments, Summary
+from explainer.statistics import Moments
 from explainer.storage import Array
 from explainer.writer import TraceWriter
 
@@ -25,9 +26,10 @@ class Group:
     def __init__(self, named: Sequence[tuple[str, torch.Tensor]], dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
         self.shapes = {name: tuple(tensor.shape) for name, tensor in named}
-        ends = np.cumsum([tensor.numel() for _, tensor in named]).tolist()
-        self.bounds = dict(zip(self.shapes, zip([0, *ends], ends, strict=False), strict=True))
-        self.size: int = ends[-1]
+        ends = np.cumsum([tensor.numel() for _, tensor in named])
+        self.edges = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)  # (tensor, 2)
+        self.bounds = dict(zip(self.shapes, map(tuple, self.edges.tolist()), strict=True))
+        self.size = int(ends[-1])
 
 
 @dataclass
@@ -45,17 +47,15 @@ class ParameterWatch:
         parameters: By qualified name.
         writer: Where what is kept goes.
         keep: The kinds kept in full; may shrink while the run goes on.
-        summary: Computes the statistics.
     """
 
-    def __init__(
-        self, parameters: Mapping[str, torch.Tensor], writer: TraceWriter, keep: frozenset[str], summary: Summary
-    ) -> None:
+    def __init__(self, parameters: Mapping[str, torch.Tensor], writer: TraceWriter, keep: frozenset[str]) -> None:
         self.keep = keep
-        self._parameters, self._writer, self._summary = parameters, writer, summary
+        self._parameters, self._writer = parameters, writer
         self._groups = _by_dtype(list(parameters.items()))
         self._gradient_groups: tuple[tuple[str, ...], list[Group]] = ((), [])
         self._scratch: dict[tuple[str, np.dtype[Any]], Array] = {}
+        self._views: dict[str, tuple[int, Array]] = {}  # of the parameters' own memory, and where it lies
         self._equal = np.empty(0, bool)
         self._before: Snapshot | None = None  # the weights of this step
         self._after: Snapshot | None = None  # what its update left, stored as the next step's weights
@@ -164,7 +164,7 @@ class ParameterWatch:
             if len(self._equal) < len(bits):
                 self._equal = np.empty(len(bits), bool)
             for name, (start, stop) in group.bounds.items():
-                live = array_of(self._parameters[name]).reshape(-1).view(words)
+                live = self._live(name).view(words)
                 if not np.equal(live, bits[start:stop], out=self._equal[: stop - start]).all():
                     return False
         return True
@@ -172,14 +172,23 @@ class ParameterWatch:
     def _copy_weights(self, snapshot: Snapshot) -> None:
         for flat, group in zip(snapshot.flats, self._groups, strict=True):
             for name, (start, stop) in group.bounds.items():
-                flat[start:stop] = array_of(self._parameters[name]).reshape(-1)
+                flat[start:stop] = self._live(name)
 
     def _subtract_from_weights(self, before: Snapshot, updates: list[Array]) -> None:
         with np.errstate(all="ignore"):  # weights that are infinite are to be recorded, not warned of
             for flat, update, group in zip(before.flats, updates, self._groups, strict=True):
                 for name, (start, stop) in group.bounds.items():
-                    live = array_of(self._parameters[name]).reshape(-1)
-                    np.subtract(live, flat[start:stop], out=update[start:stop])
+                    np.subtract(self._live(name), flat[start:stop], out=update[start:stop])
+
+    def _live(self, name: str) -> Array:
+        """Return a parameter as it stands, flat; a view of its memory where that can be."""
+        parameter = self._parameters[name]
+        place, known = self._views.get(name, (0, None))
+        if known is None or parameter.data_ptr() != place or parameter.numel() != len(known):
+            known = array_of(parameter).reshape(-1)
+            if known.ctypes.data == parameter.data_ptr():  # else it is a copy, and old by the next time
+                self._views[name] = parameter.data_ptr(), known
+        return known
 
     def _room(self, kind: str, step: int, group: Group) -> Array:
         if kind in self.keep:
@@ -191,7 +200,7 @@ class ParameterWatch:
     def _moments(self, flats: list[Array], groups: list[Group]) -> Table:
         table: Table = {}
         for flat, group in zip(flats, groups, strict=True):
-            table.update(zip(group.bounds, self._summary.of_pieces(flat, list(group.bounds.values())), strict=True))
+            table.update(zip(group.bounds, moments_of_pieces(flat, group.edges), strict=True))
         return table
 
     def _scratch_of(self, purpose: str, group: Group) -> Array:

@@ -14,11 +14,12 @@ import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
+from explainer.moments import moments_of
 from explainer.recorder.guard import GuardedHook
 from explainer.recorder.options import Options
 from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
 from explainer.recorder.wiring import Wiring
-from explainer.statistics import Moments, Summary, merged
+from explainer.statistics import Moments, merged
 from explainer.storage import Array
 
 
@@ -28,7 +29,6 @@ class Seen:
 
     kept: Array | None  # (example, …)
     moments: Moments | None = None
-    whole: Array | None = None  # a copy of a small one, whose moments are computed with the others'
 
 
 @dataclass
@@ -55,7 +55,6 @@ class Pass:
         return self.answered or any(each() is not None for each in self.waiting)
 
 
-_SMALL = 1 << 15  # elements up to which a copy costs less than computing the statistics at once
 Guard = Callable[[Callable[..., Any]], GuardedHook]
 
 
@@ -76,12 +75,11 @@ class Listener:
         criterion: nn.Module | None,
         options: Options,
         *,
-        summary: Summary,
         guard: Guard,
         begin: Callable[[], bool],
     ) -> None:
         self._model, self._layers, self._criterion = model, layers, criterion
-        self.keep, self._examples, self._summary = options.keep, options.examples, summary
+        self.keep, self._examples = options.keep, options.examples
         self._guard, self._begin = guard, begin
         self._handles: list[RemovableHandle] = []
         self._passes: list[Pass] = []
@@ -117,7 +115,6 @@ class Listener:
         """Return the passes that were trained on, else the last that ran, and forget all."""
         passes = [each for each in self._passes if each.answered] or self._passes[-1:]
         self.forget()
-        self._summarise(passes)
         return passes
 
     # Forward
@@ -201,21 +198,10 @@ class Listener:
 
     def _see(self, kind: str, tensor: torch.Tensor, *, summarised: bool = True) -> Seen:
         values = array_of(tensor)
-        keeps = kind in self.keep
-        if summarised and values.size <= _SMALL:
-            whole = np.array(values, order="C")
-            return Seen((whole[: self._examples] if whole.ndim else whole) if keeps else None, whole=whole)
-        kept = np.array(values[: self._examples] if values.ndim else values) if keeps else None
-        return Seen(kept, self._summary.of(values.reshape(-1)) if summarised else None)
-
-    def _summarise(self, passes: list[Pass]) -> None:
-        """Compute the moments that were put off, all of a step at once."""
-        waiting = [
-            each for one in passes for kind in one.seen.values() for each in kind.values() if each.whole is not None
-        ]
-        moments = self._summary.of_each([each.whole for each in waiting if each.whole is not None])
-        for each, found in zip(waiting, moments, strict=True):
-            each.moments, each.whole = found, None
+        kept = None
+        if kind in self.keep:
+            kept = np.array(values[: self._examples] if values.ndim else values)
+        return Seen(kept, moments_of(values.reshape(-1)) if summarised else None)
 
 
 def union(passes: Sequence[Pass], kind: str, examples: int | None) -> dict[str, Seen]:

@@ -35,7 +35,8 @@ _HOMES = {
     "Trace": "explainer.trace",
     "open_trace": "explainer.trace",
 }
-_ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "theme", "verify")  # as `explainer.plots.loss(trace)`
+# as in `explainer.plots.loss(trace)`
+_ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "testing", "theme", "verify")
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]
 

@@ -35,6 +35,7 @@ explainer/writer.py           | numpy storage arena statistics architecture     
 explainer/trace.py            | numpy storage recordings statistics architecture                         | pandas
 explainer/recorder            | explainer torch numpy trace storage writer statistics moments architecture |
 explainer/flow.py             | numpy trace                                                              |
+explainer/units.py            | numpy trace                                                              |
 explainer/baseline.py         | trace                                                                    |
 explainer/operations.py       | numpy                                                                    |
 explainer/chain.py            | numpy trace architecture operations                                      |
@@ -55,7 +56,8 @@ explainer/mobjects/symbols.py | architecture operations                         
 explainer/page                | numpy trace theme flow chain surface                                     |
 explainer/render.py           | theme                                                                    |
 explainer/filming.py          |                                                                          | manim
-explainer/testing.py          | verify                                                                   | torch pytest
+explainer/testing             | numpy trace architecture units                                           | verify
+explainer/pytest_plugin.py    | pytest                                                                   | explainer testing
 explainer/integrations        |                                                                          | anything
 explainer/doctor.py           |                                                                          | torch lessons
 explainer/cli                 | explainer click render                                                   | anything

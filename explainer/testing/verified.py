@@ -1,0 +1,94 @@
+"""The checks of `explainer.verify`, as assertions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any
+
+from explainer.errors import VerifyError
+
+if TYPE_CHECKING:
+    from torch import nn
+
+    from explainer.trace import Trace
+    from explainer.verify import Report
+
+
+def assert_captures_match(
+    model: nn.Module,
+    criterion: Callable[..., Any],
+    batch: tuple[Any, Any],
+    *,
+    layers: str | Iterable[str] | None = None,
+) -> Report:
+    """Assert that what is recorded of a training step is what autograd computes, bit by bit, at every layer.
+
+    The step runs three times: bare, recorded, and with zero probes added to every output, which are another way to the
+    same gradients. The model is left as it was. That a layer's own backward is *right* is another question:
+    `explainer.verify.finite_differences` answers it.
+
+    Args:
+        model: In the mode in which it is to be judged, such as `model.train()`.
+        criterion: A loss module, or any `(output, targets) → loss`.
+        batch: (inputs, targets).
+        layers: Names or globs; all when omitted.
+
+    Returns:
+        The report, which prints as a table.
+
+    Raises:
+        AssertionError: Something differs, or nothing could be compared; layer, step and both numbers are named.
+        RecordingError: The arguments are not what they can be.
+    """
+    __tracebackhide__ = True
+    from explainer import verify
+
+    try:
+        return verify.captures(model, criterion, batch, layers=layers)
+    except VerifyError as error:
+        raise AssertionError(_tell(error)) from error
+
+
+def assert_chain_rule(trace: Trace, *, step: int | None = None, tolerance: float | None = None) -> Report:
+    """Assert that each recorded ∂loss/∂activation follows from the next one by the operation's own derivative.
+
+    Args:
+        step: A recorded step, a negative one counted from the last; all when None.
+        tolerance: What `explainer.verify.chain_rule` allows when None.
+
+    Returns:
+        The report, which prints as a table, and names what could not be recomputed.
+
+    Raises:
+        AssertionError: A gradient differs, or none could be recomputed; layer, step and both numbers are named.
+    """
+    __tracebackhide__ = True
+    from explainer import verify
+
+    try:
+        return verify.chain_rule(trace, step=step, tolerance=tolerance)
+    except VerifyError as error:
+        raise AssertionError(_tell(error)) from error
+
+
+def assert_updates_match(trace: Trace) -> Report:
+    """Assert that each recorded update is what the optimizer's rule makes of the recorded gradient.
+
+    Returns:
+        The report, which prints as a table.
+
+    Raises:
+        AssertionError: An update differs, or none could be judged; parameter, step and both numbers are named.
+    """
+    __tracebackhide__ = True
+    from explainer import verify
+
+    try:
+        return verify.updates(trace)
+    except VerifyError as error:
+        raise AssertionError(_tell(error)) from error
+
+
+def _tell(error: VerifyError) -> str:
+    """Put the table under the sentence that counts."""
+    return str(error) if error.report is None else f"{error}\n\n{error.report}"

@@ -18,6 +18,7 @@ class Layer:
     parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # qualified name -> shape
     settings: Mapping[str, Any] = field(default_factory=dict)  # such as {"stride": [2, 2]}
     fed_by: tuple[str, ...] = ()  # the layers whose outputs it reads, through functions that no module sees too
+    unseen: tuple[str, ...] = ()  # autograd's names of those functions, such as "AddBackward0", the first to run first
 
     @property
     def parameter_count(self) -> int:
@@ -38,6 +39,7 @@ class Criterion:
     type: str
     settings: Mapping[str, Any] = field(default_factory=dict)  # such as {"reduction": "mean"}
     fed_by: tuple[str, ...] = ()
+    unseen: tuple[str, ...] = ()  # as of a layer: what stands between those and the loss
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Model:
     criterion: Criterion | None = None
     optimizer: str | None = None  # its class
     parameter_count: int = 0
+    tied: Mapping[str, str] = field(default_factory=dict)  # another name of a parameter -> the one it is recorded under
     parameter_groups: tuple[ParameterGroup, ...] = ()  # the optimizer's; none in older traces
 
     def to_json(self) -> dict[str, Any]:
@@ -70,9 +73,10 @@ class Model:
         return cls(
             type=str(data["type"]),
             layers={str(name): _layer(layer) for name, layer in data["layers"].items()},
-            criterion=criterion and Criterion(**{**criterion, "fed_by": tuple(criterion["fed_by"])}),
+            criterion=criterion and Criterion(**{**criterion, **_sources(criterion)}),
             optimizer=data["optimizer"],
             parameter_count=int(data["parameter_count"]),
+            tied=dict(data.get("tied", {})),
             parameter_groups=tuple(
                 ParameterGroup(tuple(group["parameters"]), group["settings"])
                 for group in data.get("parameter_groups", ())
@@ -83,4 +87,8 @@ class Model:
 def _layer(data: Mapping[str, Any]) -> Layer:
     shapes = {key: data[key] and tuple(data[key]) for key in ("input_shape", "output_shape")}
     parameters = {name: tuple(shape) for name, shape in data["parameters"].items()}
-    return Layer(**{**data, **shapes, "parameters": parameters, "fed_by": tuple(data["fed_by"])})
+    return Layer(**{**data, **shapes, "parameters": parameters, **_sources(data)})
+
+
+def _sources(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
+    return {key: tuple(data.get(key, ())) for key in ("fed_by", "unseen")}

@@ -459,8 +459,7 @@ def test_missing_names_each_layer_and_its_reason_and_calls_have_numbers() -> Non
     assert trace.missing == {
         "never": "no activation: the layer was not called",
         "frozen": "no gradient: the output does not require one",
-        "unused": "no gradient arrived: the loss does not depend on this output, or it was changed in place "
-        "through a view",
+        "unused": "no gradient arrived: the loss does not depend on this output",
         "frozen.weight": "no parameter gradient: it is frozen",
         "frozen.bias": "no parameter gradient: it is frozen",
         "never.weight": "no parameter gradient: none arrived",

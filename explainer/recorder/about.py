@@ -14,7 +14,7 @@ from explainer.recorder.options import KINDS, Options
 from explainer.recorder.passes import Pass
 from explainer.recorder.wiring import Wiring, describe
 
-_UNSEEN = "no gradient arrived: the loss does not depend on this output, or it was changed in place through a view"
+_UNSEEN = "no gradient arrived: the loss does not depend on this output"
 
 
 class About:
@@ -50,20 +50,21 @@ class About:
         self.backward_seen |= answered
         activations = {name: None for each in passes for name in each.seen.get("activations", ())}
         gradients = {name for each in passes for name in each.seen.get("gradients", ())}
-        no_gradient = {name for each in passes for name in each.no_gradient}
+        reasons = {name: reason for each in passes for name, reason in each.no_gradient.items()}
+        called = {name for each in passes for name in each.calls}
         self._order.update(activations)
         for layer in self._layers:
-            if layer not in activations:
+            if layer not in called:
                 self._lack(step, layer, "no activation: the layer was not called")
+            elif layer not in activations:
+                self._lack(step, layer, "no activation: the layer returned no tensor")
         for name in activations:
             if name in gradients:
                 continue
             if not answered:
                 self._lack(step, name, "no gradient: no backward pass was seen")
-            elif name in no_gradient:
-                self._lack(step, name, "no gradient: the output does not require one")
             else:
-                self._lack(step, name, _UNSEEN)
+                self._lack(step, name, reasons.get(name, _UNSEEN))
         for name in {name for each in passes for name in each.repeated}:
             self._lack(step, name, "several backward passes went through this output: the gradient is the last one's")
         for name in without_gradient:
@@ -71,7 +72,7 @@ class About:
             self._lack(step, name, "no parameter gradient: " + ("it is frozen" if frozen else "none arrived"))
         seen = [each.wiring for each in passes if each.wiring is not None]
         if self._wiring is None and seen:
-            self._wiring = next((each for each in seen if each.criterion_fed_by), seen[0])
+            self._wiring = next((each for each in seen if each.criterion), seen[0])
             self._wiring.release()
 
     @property

@@ -1,6 +1,6 @@
 """What a user asked to be recorded, checked before the first step."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -54,13 +54,18 @@ def _each(stride: int) -> Callable[[int], bool]:
 
 
 def check_modules(model: object, criterion: object, optimizer: object) -> None:
-    """Check that the three are what their names say.
+    """Check that the three are what their names say, and that the model has its shapes.
 
     Raises:
-        RecordingError: One of them is not.
+        RecordingError: One of them is not, or it has not.
     """
     if not isinstance(model, nn.Module):
         raise RecordingError(f"model: {type(model).__name__} is no torch.nn.Module")
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, nn.parameter.UninitializedParameter):
+            raise RecordingError(
+                f"the parameter {name!r} has no shape yet: run the lazy model once, as in model(inputs), then record"
+            )
     if criterion is not None and not isinstance(criterion, nn.Module):
         raise RecordingError(
             f"criterion: {type(criterion).__name__} is no torch.nn.Module; give nn.CrossEntropyLoss() and the like, or "
@@ -71,12 +76,14 @@ def check_modules(model: object, criterion: object, optimizer: object) -> None:
 
 
 def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[str, nn.Module]:
-    """Return the leaf modules that names or globs choose, by qualified name.
+    """Return the layers that names or globs choose, by qualified name.
+
+    A layer is a module without modules inside. So is attention: it uses what is inside without calling it.
 
     Raises:
         RecordingError: A name or glob matches no layer; the nearest are named.
     """
-    leaves = {name or "model": module for name, module in model.named_modules() if not any(module.children())}
+    leaves = dict(_leaves(model))
     if layers is None:
         return leaves
     chosen: dict[str, nn.Module] = {}
@@ -88,3 +95,15 @@ def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[
             raise RecordingError(f"layers: {hint}")
         chosen.update(matching)
     return {name: module for name, module in leaves.items() if name in chosen}
+
+
+def _leaves(module: nn.Module, name: str = "", known: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
+    known = set() if known is None else known
+    if id(module) in known:
+        return  # the same module under a second name
+    known.add(id(module))
+    inside = [] if type(module) is nn.MultiheadAttention else list(module.named_children())
+    for child_name, child in inside:
+        yield from _leaves(child, f"{name}.{child_name}" if name else child_name, known)
+    if not inside:
+        yield name or "model", module

@@ -18,6 +18,7 @@ from explainer.moments import moments_of
 from explainer.recorder.guard import GuardedHook
 from explainer.recorder.options import Options
 from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
+from explainer.recorder.views import Views
 from explainer.recorder.wiring import Wiring
 from explainer.statistics import Moments, merged
 from explainer.storage import Array
@@ -39,7 +40,8 @@ class Pass:
     losses: list[float] = field(default_factory=list)  # of each criterion call, times what backward weighted it with
     calls: dict[str, int] = field(default_factory=dict)
     events: list[str] = field(default_factory=list)
-    no_gradient: set[str] = field(default_factory=set)  # outputs that require none
+    no_gradient: dict[str, str] = field(default_factory=dict)  # outputs of which none can be had, and the reason
+    views: Views = field(default_factory=Views)
     repeated: set[str] = field(default_factory=set)  # outputs that several gradients came back to
     answered: bool = False  # whether a gradient came back
     waiting: list[weakref.ref[Any]] = field(default_factory=list)  # for gradients; they die with autograd's graph
@@ -54,6 +56,10 @@ class Pass:
         """Whether a gradient came back or may still come."""
         return self.answered or any(each() is not None for each in self.waiting)
 
+
+NO_GRADIENT = "no gradient: the output does not require one"
+LEAF = "no gradient: the output is a parameter, or an input that requires a gradient, which is not a layer's to tell"
+CHANGED = "no gradient: the output is a view that was changed in place, and its memory may have other readers"
 
 Guard = Callable[[Callable[..., Any]], GuardedHook]
 
@@ -82,6 +88,7 @@ class Listener:
         self.keep, self._examples = options.keep, options.examples
         self._guard, self._begin = guard, begin
         self._handles: list[RemovableHandle] = []
+        self._describing_handles: list[RemovableHandle] = []
         self._passes: list[Pass] = []
         self._inside = False  # whether a forward pass of the whole model, that is recorded, is going on
         self.describing = True  # until the wiring of the model is known
@@ -92,19 +99,32 @@ class Listener:
 
     def attach(self) -> None:
         """Put the hooks on the layers and the criterion, if they are not there."""
+        if not self.describing:
+            self._take_off(self._describing_handles)
         if self._handles:
             return
         guard = self._guard
-        self._handles = [layer.register_forward_hook(guard(self._hook(name))) for name, layer in self._layers.items()]
+        self._handles = [
+            layer.register_forward_hook(guard(self._hook(name)), with_kwargs=True)
+            for name, layer in self._layers.items()
+        ]
+        if self.describing:
+            self._describing_handles += [
+                layer.register_forward_pre_hook(guard(self._before), with_kwargs=True)
+                for layer in self._layers.values()
+            ]
         self._handles.append(self._model.register_forward_hook(guard(self._leave), always_call=True))
         if self._criterion is not None:
             self._handles.append(self._criterion.register_forward_hook(guard(self._judge), with_kwargs=True))
 
     def detach(self) -> None:
         """Take them off."""
-        for handle in self._handles:
-            handle.remove()
-        self._handles = []
+        self._take_off(self._handles)
+        self._take_off(self._describing_handles)
+
+    def _take_off(self, handles: list[RemovableHandle]) -> None:
+        while handles:
+            handles.pop().remove()
 
     def forget(self) -> None:
         """Drop the passes seen so far; gradients that still arrive for them are ignored."""
@@ -114,6 +134,8 @@ class Listener:
     def take(self) -> list[Pass]:
         """Return the passes that were trained on, else the last that ran, and forget all."""
         passes = [each for each in self._passes if each.answered] or self._passes[-1:]
+        for each in passes:
+            each.no_gradient |= dict.fromkeys(each.views.changed(), CHANGED)
         self.forget()
         return passes
 
@@ -141,8 +163,13 @@ class Listener:
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
         self._inside = False
 
+    def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
+        if self._passes and (wiring := self._passes[-1].wiring):
+            wiring.take_arguments(argument_tensors(args, kwargs))
+
     def _hook(self, layer: str) -> Callable[..., None]:
-        def hook(module: nn.Module, args: Any, output: Any) -> None:  # returns None: the output stays the model's own
+        # It returns None: the output stays the model's own.
+        def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
             if not torch.is_grad_enabled() and not self._inside:
                 return  # validation; inside a pass it is a part that is not trained
             if not self._passes or self._passes[-1].answered:
@@ -155,9 +182,9 @@ class Listener:
             tensors = named_tensors(name, output)
             for each, tensor in tensors:
                 now.put("activations", each, self._see("activations", tensor))
-                self._await_gradient(now, each, tensor)
+                self._await_gradient(now, each, tensor, module)
             if now.wiring and tensors:
-                now.wiring.take_call(name, argument_tensors(args, {}), [tensor for _, tensor in tensors])
+                now.wiring.take_call(name, argument_tensors(args, kwargs), [tensor for _, tensor in tensors])
 
         return hook
 
@@ -172,25 +199,34 @@ class Listener:
         for index, target in enumerate(given[1:]):
             now.put("targets", f"targets[{index}]" if index else "targets", self._see("targets", target))
         now.put("criterion", "input", self._see("activations", given[0], summarised=False))
-        self._await_gradient(now, "gradient", given[0], kind="criterion")
+        self._await_gradient(now, "gradient", given[0], module, kind="criterion")
         if now.wiring:
             now.wiring.take_criterion(given[0])
 
     # Backward
 
-    def _await_gradient(self, now: Pass, name: str, tensor: torch.Tensor, kind: str = "gradients") -> None:
-        if not tensor.requires_grad:
-            now.no_gradient.add(name)
+    def _await_gradient(
+        self, now: Pass, name: str, tensor: torch.Tensor, module: nn.Module, kind: str = "gradients"
+    ) -> None:
+        of_layer = kind == "gradients"
+        if tensor.grad_fn is None:
+            if of_layer:  # on a leaf a hook would stay, and the next step would add another
+                now.no_gradient[name] = LEAF if tensor.requires_grad else NO_GRADIENT
             return
+        reading = None
+        if tensor._base is not None:
+            tensor, reading = now.views.way_to(name if of_layer else "", tensor, module)
 
         def receive(gradient: torch.Tensor) -> None:
             now.answered = True
-            of_layer = kind == "gradients"
+            found = gradient if reading is None else reading(gradient)
+            if found is None:
+                return  # it is not the whole gradient
             if of_layer:
                 if name in now.seen.get(kind, {}):
                     now.repeated.add(name)
                 now.events.append(f"backward {name}")
-            now.put(kind, name, self._see("gradients", gradient, summarised=of_layer))
+            now.put(kind, name, self._see("gradients", found, summarised=of_layer))
 
         hook = self._guard(receive)
         tensor.register_hook(hook)

@@ -1,5 +1,6 @@
 """Who feeds whom: read once, from the graph that autograd builds during the first recorded forward pass."""
 
+from collections import deque
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -16,25 +17,31 @@ class Wiring:
         self._of_node: dict[Any, str] = {}  # autograd node -> the layer whose output it made
         self._of_memory: dict[int, str] = {}  # the same for outputs that need no gradient, by their memory
         self._held: list[torch.Tensor] = []  # memory must not be given to another tensor meanwhile
+        self._given: dict[int, tuple[int, Any]] = {}  # a call's arguments: identity -> version, autograd node
         self.layers: dict[str, dict[str, Any]] = {}
         self.aliases: dict[str, str] = {}
-        self.criterion_fed_by: tuple[str, ...] = ()
+        self.criterion: dict[str, tuple[str, ...]] = {}
 
     def take_input(self, tensors: Iterable[torch.Tensor]) -> None:
         """Take the model's own inputs."""
         for tensor in tensors:
             self._label(tensor, INPUT)
 
+    def take_arguments(self, given: list[torch.Tensor]) -> None:
+        """Take what a layer is given, before it may change that in place."""
+        self._given = {id(each): (_version(each), each.grad_fn) for each in given}
+
     def take_call(self, layer: str, given: list[torch.Tensor], returned: list[torch.Tensor]) -> None:
         """Take one call of a layer: what it was given and what it returned."""
         output = returned[0]
         feeders: dict[str, None] = {}
         node = output.grad_fn
-        if given and output is given[0] and self._label_of(output) is not None:
-            self.aliases[layer] = self._label_of(output) or ""
-            feeders[self.aliases[layer]] = None
+        if self._given.get(id(output), (None, None))[0] == _version(output):  # what it was given, as it was
+            own = self._label_of(output)
+            self.aliases[layer] = own or (type(node).__name__ if node else INPUT)
+            feeders = {own: None} if own else self._upstream([node])[0]
         elif node is not None:
-            feeders.update(self._upstream([follower for follower, _ in node.next_functions]))
+            feeders, _ = self._upstream([follower for follower, _ in node.next_functions])
         for tensor in given:
             label = None if tensor is output else self._of_memory.get(_memory(tensor))
             if label is not None and (label == INPUT or not feeders):
@@ -44,26 +51,32 @@ class Wiring:
             "output_shape": tuple(output.shape),
             "dtype": str(output.dtype).removeprefix("torch."),
             "fed_by": tuple(feeders),
+            "unseen": self._upstream([before for _, before in self._given.values()])[1],
         }
+        self._given = {}
         for tensor in returned:
             self._label(tensor, layer)
 
     def take_criterion(self, given: torch.Tensor) -> None:
         """Take what the loss was computed from."""
         label = self._of_memory.get(_memory(given))
-        found = self._upstream([given.grad_fn]) or ({label: None} if label else {})
-        self.criterion_fed_by = tuple(found)
+        found, unseen = self._upstream([given.grad_fn])
+        self.criterion = {"fed_by": tuple(found or ({label: None} if label else {})), "unseen": unseen}
 
     def release(self) -> None:
         """Let go of the graph; what was read from it stays."""
         self._of_node.clear()
         self._of_memory.clear()
         self._held.clear()
+        self._given.clear()
 
     def _label(self, tensor: torch.Tensor, layer: str) -> None:
         if tensor.grad_fn is not None:
             self._of_node[tensor.grad_fn] = layer
-        self._of_memory[_memory(tensor)] = layer
+        if tensor._base is not None and tensor._base.grad_fn is not None:
+            self._of_node.setdefault(tensor._base.grad_fn, layer)  # where a change in place goes on from
+        if tensor.numel():
+            self._of_memory[_memory(tensor)] = layer
         self._held.append(tensor)
 
     def _label_of(self, tensor: torch.Tensor) -> str | None:
@@ -71,24 +84,37 @@ class Wiring:
             return self._of_node.get(tensor.grad_fn)
         return self._of_memory.get(_memory(tensor))
 
-    def _upstream(self, nodes: list[Any]) -> dict[str, None]:
-        """Walk against the arrows until every way has met a layer's output."""
+    def _upstream(self, nodes: list[Any]) -> tuple[dict[str, None], tuple[str, ...]]:
+        """Walk against the arrows until every way has met a layer's output.
+
+        Returns:
+            The layers that were met, and the names of the autograd functions on the way, the first to run first.
+        """
         found: dict[str, None] = {}
+        between: dict[str, None] = {}
         seen: set[Any] = set()
-        while nodes:
-            node = nodes.pop(0)
+        waiting = deque(nodes)
+        while waiting:
+            node = waiting.popleft()
             if node is None or node in seen:
                 continue
             seen.add(node)
             if node in self._of_node:
                 found[self._of_node[node]] = None
-            else:
-                nodes += [follower for follower, _ in node.next_functions]
-        return found
+                continue
+            if node.next_functions:  # a leaf's own node has none
+                between[type(node).__name__] = None
+            waiting += [follower for follower, _ in node.next_functions]
+        return found, tuple(reversed(between))
 
 
 def _memory(tensor: torch.Tensor) -> int:
     return tensor.untyped_storage().data_ptr()
+
+
+def _version(tensor: torch.Tensor) -> int:
+    """Count how often a tensor was changed in place; an inference tensor keeps no count."""
+    return 0 if tensor.is_inference() else tensor._version
 
 
 def describe(
@@ -101,14 +127,16 @@ def describe(
     """Describe the model as it stands in `trace.json`."""
     called = wiring.layers if wiring else {}
     names = [*called, *(name for name in layers if name not in called)]
-    fed_by = wiring.criterion_fed_by if wiring else ()
+    judged = wiring.criterion if wiring else {}
     qualified = {id(parameter): name for name, parameter in model.named_parameters()}
+    names_of_all = model.named_parameters(remove_duplicate=False)
     return Model(
         type=type(model).__name__,
         layers={name: _describe_layer(name, layers, called.get(name, {}), qualified) for name in names},
-        criterion=Criterion(type(criterion).__name__, _settings(criterion), fed_by) if criterion else None,
+        criterion=Criterion(type(criterion).__name__, _settings(criterion), **judged) if criterion else None,
         optimizer=type(optimizer).__name__ if optimizer else None,
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),
+        tied={name: qualified[id(each)] for name, each in names_of_all if name != qualified[id(each)]},
         parameter_groups=_describe_groups(optimizer, qualified) if optimizer else (),
     )
 

@@ -9,17 +9,39 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from explainer.storage import CHUNK, CODES, NAMES, Array, checksums, size_of
+from explainer.storage import CHUNK, CODES, Array, checksums, key_of
 
 _BLOCK = 16 << 20  # bytes an arena grows by
 _PAGE = 4096  # what direct writing asks every address and length to be a multiple of
+
+
+@dataclass
+class Entry:
+    """Arrays of one dtype that lie one behind the other; their keys are spelt out when they are written."""
+
+    kind: str
+    step: int | None  # None for what belongs to no step
+    shapes: dict[str, tuple[int, ...]]  # by name
+    dtype: np.dtype[Any]
+    block: int
+    start: int  # in the block
+
+    def places(self) -> Iterator[tuple[str, tuple[int, ...], int, int]]:
+        """Yield each array's key, shape, and where in the block it starts and stops."""
+        start = self.start
+        for name, shape in self.shapes.items():
+            stop = start + math.prod(shape) * self.dtype.itemsize
+            key = name if not self.kind else f"{self.kind}/{name}"
+            yield key if self.step is None else key_of(self.kind, name, self.step), shape, start, stop
+            start = stop
 
 
 class Arena:
@@ -29,63 +51,62 @@ class Arena:
         self._blocks: list[NDArray[np.uint8]] = []
         self._used: list[int] = []
         self._current = -1
-        self.entries: dict[str, tuple[str, tuple[int, ...], int, int]] = {}  # key -> dtype, shape, block, start
-        self._pads = 0
+        self._entries: list[Entry] = []
 
     @property
     def nbytes(self) -> int:
         """Bytes reserved so far."""
         return sum(self._used)
 
-    def reserve(self, keys: Iterable[str], shapes: Iterable[tuple[int, ...]], dtype: np.dtype[Any]) -> Array:
-        """Make room for arrays of one dtype that lie one behind the other.
+    def reserve(
+        self, kind: str, step: int | None, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]
+    ) -> Array:
+        """Make room for arrays of one dtype, by name.
 
         Returns:
             One flat array over the room of all of them, not yet filled.
         """
-        shapes = tuple(shapes)
-        width, code = dtype.itemsize, CODES[dtype.str[1:]]
-        sizes = [math.prod(shape) * width for shape in shapes]
-        block, start = self._room(sum(sizes), width)
-        stop = start
-        for key, shape, size in zip(keys, shapes, sizes, strict=True):
-            self.entries[key] = (code, shape, block, stop)
-            stop += size
-        self._used[block] = stop
-        return self._blocks[block][start:stop].view(dtype)
+        size = sum(map(math.prod, shapes.values())) * dtype.itemsize
+        block, start = self._room(size, dtype.itemsize)
+        self._entries.append(Entry(kind, step, dict(shapes), dtype, block, start))
+        self._used[block] = start + size
+        return self._blocks[block][start : start + size].view(dtype)
 
-    def keep(self, tensors: Iterable[tuple[str, Array]]) -> None:
-        """Copy arrays into the arena, each a (key, values), those of one dtype side by side."""
-        by_dtype: dict[np.dtype[Any], list[tuple[str, Array]]] = {}
-        for each in tensors:
-            by_dtype.setdefault(each[1].dtype, []).append(each)
+    def keep(self, kind: str, step: int | None, arrays: Mapping[str, Array]) -> None:
+        """Copy arrays into the arena, by name, those of one dtype side by side."""
+        by_dtype: dict[np.dtype[Any], dict[str, Array]] = {}
+        for name, values in arrays.items():
+            by_dtype.setdefault(values.dtype, {})[name] = values
         for dtype, members in by_dtype.items():
-            flat = self.reserve([key for key, _ in members], [values.shape for _, values in members], dtype)
-            np.concatenate([values.reshape(-1) for _, values in members], out=flat)
+            flat = self.reserve(kind, step, {name: values.shape for name, values in members.items()}, dtype)
+            np.concatenate([values.reshape(-1) for values in members.values()], out=flat)
 
-    def rename(self, old: str, new: str) -> None:
-        """Give an array another key."""
-        self.entries[new] = self.entries.pop(old)
+    def rename(self, kind: str, step: int, new_kind: str, new_step: int) -> None:
+        """Give what was reserved as one kind and step another name."""
+        for entry in self._entries:
+            if (entry.kind, entry.step) == (kind, step):
+                entry.kind, entry.step = new_kind, new_step
 
-    def drop(self, key: str) -> None:
-        """Forget an array; its room becomes padding."""
-        self._pads += 1
-        _, shape, block, start = entry = self.entries.pop(key)
-        self.entries[f"padding/{self._pads}"] = ("U8", (size_of(entry[0], shape),), block, start)
+    def drop(self, kind: str, step: int) -> None:
+        """Forget what was reserved as a kind and step; its room becomes padding."""
+        for entry in self._entries:
+            if (entry.kind, entry.step) == (kind, step):
+                entry.kind, entry.step = "padding", None
+                entry.shapes = {f"{entry.block}.{entry.start}.{name}": shape for name, shape in entry.shapes.items()}
 
     def clear(self) -> None:
         """Forget the content and keep the memory for the next shard."""
-        self.entries.clear()
+        self._entries.clear()
         self._used = [0] * len(self._blocks)
         self._current = 0 if self._blocks else -1
 
     def arrays(self) -> dict[str, Array]:
         """Return every array as a view of the arena's memory."""
-        found = {}
-        for key, (code, shape, block, start) in self.entries.items():
-            room = self._blocks[block][start : start + size_of(code, shape)]
-            found[key] = room.view(NAMES[code]).reshape(shape)
-        return found
+        return {
+            key: self._blocks[entry.block][start:stop].view(entry.dtype).reshape(shape)
+            for entry in self._entries
+            for key, shape, start, stop in entry.places()
+        }
 
     def _room(self, size: int, alignment: int) -> tuple[int, int]:
         """Find `size` bytes in one block; a file has no holes, so what is skipped becomes padding."""
@@ -104,12 +125,12 @@ class Arena:
         return self._current, 0
 
     def _pad_to(self, stop: int) -> None:
-        start = self._used[self._current]
+        block, start = self._current, self._used[self._current]
         if stop > start:
-            self._pads += 1
-            self.entries[f"padding/{self._pads}"] = ("U8", (stop - start,), self._current, start)
-            self._blocks[self._current][start:stop] = 0
-            self._used[self._current] = stop
+            room: dict[str, tuple[int, ...]] = {f"{block}.{start}": (stop - start,)}
+            self._entries.append(Entry("padding", None, room, np.dtype(np.uint8), block, start))
+            self._blocks[block][start:stop] = 0
+            self._used[block] = stop
 
     def write(self, path: Path, metadata: Mapping[str, Any], *, direct: bool) -> None:
         """Write the arena as one safetensors file, under a temporary name until it is whole.
@@ -122,9 +143,10 @@ class Arena:
         starts = np.cumsum([0, *self._used]).tolist()
         sums = [each for block in blocks for each in checksums(block)]
         header: dict[str, Any] = {"__metadata__": {"explainer": json.dumps(metadata)}}
-        for key, (code, shape, block, start) in self.entries.items():
-            first = starts[block] + start
-            header[key] = {"dtype": code, "shape": shape, "data_offsets": (first, first + size_of(code, shape))}
+        for entry in self._entries:
+            code, before = CODES[entry.dtype.str[1:]], starts[entry.block]
+            for key, shape, start, stop in entry.places():
+                header[key] = {"dtype": code, "shape": shape, "data_offsets": (before + start, before + stop)}
         end, count = starts[-1], 1 + len(sums)
         header["checksums"] = {"dtype": "U64", "shape": (count,), "data_offsets": (end, end + 8 * count)}
         text = json.dumps(header, separators=(",", ":")).encode()

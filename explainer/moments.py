@@ -72,27 +72,42 @@ def _centred(values: Array, mean: float) -> float:
 
 
 @_compiled
-def _fill(
-    values: Array, bits: Array, magnitude: Any, infinity: Any, bounds: Array, moments: Array, largest: Array
-) -> None:
+def _moments(values: Array, bits: Array, magnitude: Any, infinity: Any) -> tuple[float, ...]:
+    total, abs_total, square_total, largest, zeros, nonfinite = _sums(values, bits, magnitude, infinity)
+    size = np.float64(len(values))
+    centred = _centred(values, total / size) if size else 0.0
+    box = np.empty(1, bits.dtype)
+    box[0] = largest
+    max_abs = np.float64(box.view(values.dtype)[0])
+    return size, total, abs_total, square_total, centred, max_abs, np.float64(zeros), np.float64(nonfinite)
+
+
+@_compiled
+def _fill(values: Array, bits: Array, magnitude: Any, infinity: Any, bounds: Array, moments: Array) -> None:
     for row in range(len(bounds)):
         start, stop = bounds[row, 0], bounds[row, 1]
-        piece = values[start:stop]
-        total, abs_total, square_total, largest[row], zeros, nonfinite = _sums(
-            piece, bits[start:stop], magnitude, infinity
-        )
-        moments[row, 0] = len(piece)
-        moments[row, 1] = total
-        moments[row, 2] = abs_total
-        moments[row, 3] = square_total
-        moments[row, 4] = _centred(piece, total / len(piece)) if len(piece) else 0.0
-        moments[row, 6] = zeros
-        moments[row, 7] = nonfinite
+        found = _moments(values[start:stop], bits[start:stop], magnitude, infinity)
+        for column in range(8):
+            moments[row, column] = found[column]
+
+
+@_compiled
+def _same(first: Array, second: Array) -> bool:
+    for at in range(0, len(first), _CHUNK):
+        part, other = first[at : at + _CHUNK], second[at : at + _CHUNK]
+        different = part[0] ^ other[0]
+        for index in range(len(part)):
+            different |= part[index] ^ other[index]
+        if different:
+            return False
+    return True
 
 
 def moments_of(values: Array) -> Moments:
     """Compute the moments of one flat, contiguous array; a dtype but float32 or float64 is converted."""
-    return moments_of_pieces(values, np.array([[0, len(values)]]))[0]
+    values = _as_float(values)
+    bits, magnitude, infinity = _BITS[values.dtype]
+    return Moments(*_moments(values, values.view(bits), magnitude, infinity))
 
 
 def moments_of_pieces(values: Array, bounds: NDArray[np.int64]) -> Sequence[Moments]:
@@ -102,11 +117,20 @@ def moments_of_pieces(values: Array, bounds: NDArray[np.int64]) -> Sequence[Mome
         values: (n,); a dtype but float32 or float64 is converted.
         bounds: (piece, 2): where each piece starts and stops.
     """
-    if values.dtype not in _BITS:
-        values = values.astype(np.float32 if values.dtype == np.float16 else np.float64)
+    values = _as_float(values)
     bits, magnitude, infinity = _BITS[values.dtype]
-    moments = np.empty((len(bounds), 8))
-    largest = np.empty(len(bounds), bits)
-    _fill(values, values.view(bits), magnitude, infinity, bounds, moments, largest)
-    moments[:, 5] = largest.view(values.dtype)
+    moments = np.empty((len(bounds), len(Moments._fields)))
+    _fill(values, values.view(bits), magnitude, infinity, bounds, moments)
     return [Moments(*row) for row in moments.tolist()]
+
+
+def same_bits(first: Array, second: Array) -> bool:
+    """Compare two flat arrays of one dtype and size bit by bit: NaN equals itself, and −0 is not 0."""
+    words = np.dtype(f"u{first.dtype.itemsize}")
+    return bool(_same(first.view(words), second.view(words)))
+
+
+def _as_float(values: Array) -> Array:
+    if values.dtype in _BITS:
+        return values
+    return values.astype(np.float32 if values.dtype == np.float16 else np.float64)

@@ -8,7 +8,7 @@ import json
 import os
 import time
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from itertools import chain
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from explainer.arena import Arena
 from explainer.errors import RecordingError
 from explainer.statistics import Moments, summarise
-from explainer.storage import FORMAT, Array, Shard, key_of, shard_path, shard_paths
+from explainer.storage import FORMAT, Array, Shard, shard_path, shard_paths
 
 _SHARD_BYTES = 12 << 20  # after which a shard is finished
 _LARGE_SHARD_BYTES = 128 << 20  # the same while it holds few steps
@@ -83,31 +83,28 @@ class TraceWriter:
         """The step closed last, if its shard is still open."""
         return self._records[-1] if self._records else None
 
-    def reserve(
-        self, what: Iterable[tuple[str, str, int]], shapes: Iterable[tuple[int, ...]], dtype: np.dtype[Any]
-    ) -> Array:
-        """Make room for tensors, each a (kind, name, step); returns one flat array over all of it, to be filled."""
-        flat = self._arena.reserve([key_of(*each) for each in what], shapes, dtype)
+    def reserve(self, kind: str, step: int, shapes: Mapping[str, tuple[int, ...]], dtype: np.dtype[Any]) -> Array:
+        """Make room for a step's tensors of a kind, by name; returns one flat array over all of it, to be filled."""
+        flat = self._arena.reserve(kind, step, shapes, dtype)
         self.nbytes += flat.nbytes
         return flat
 
-    def keep(self, step: int, tensors: Iterable[tuple[str, str, Array]]) -> None:
-        """Keep tensors of a step, each a (kind, name, values)."""
-        kept = [(key_of(kind, name, step), values) for kind, name, values in tensors]
-        self._arena.keep(kept)
-        self.nbytes += sum(values.nbytes for _, values in kept)
+    def keep(self, kind: str, step: int, tensors: Mapping[str, Array]) -> None:
+        """Keep a step's tensors of a kind, by name."""
+        self._arena.keep(kind, step, tensors)
+        self.nbytes += sum(values.nbytes for values in tensors.values())
 
     def keep_constant(self, name: str, values: Array) -> None:
         """Keep an array that is the same for the whole run."""
-        self._arena.keep([(f"constants/{name}", values)])
+        self._arena.keep("constants", None, {name: values})
 
-    def rename(self, old: tuple[str, str, int], new: tuple[str, str, int]) -> None:
-        """Say that what was stored as one (kind, name, step) is another."""
-        self._arena.rename(key_of(*old), key_of(*new))
+    def rename(self, kind: str, step: int, new_kind: str, new_step: int) -> None:
+        """Say that what was reserved as one kind and step is another."""
+        self._arena.rename(kind, step, new_kind, new_step)
 
-    def drop(self, kind: str, name: str, step: int) -> None:
-        """Forget a tensor of the open shard."""
-        self._arena.drop(key_of(kind, name, step))
+    def drop(self, kind: str, step: int) -> None:
+        """Forget a step's tensors of a kind; the shard must be still open."""
+        self._arena.drop(kind, step)
 
     def close_step(self, record: StepRecord) -> None:
         """Take the rest of a step; its tensors are in place."""
@@ -123,7 +120,7 @@ class TraceWriter:
         if not self._records:
             return
         names: dict[str, list[str]] = {}
-        self._arena.keep(_tables(self._records, names).items())
+        self._arena.keep("", None, _tables(self._records, names))
         self._records = []
         self._finished += 1
         full, metadata = self._arena, {"names": names}

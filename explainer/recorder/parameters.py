@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from explainer.moments import moments_of_pieces
+from explainer.moments import moments_of_pieces, same_bits
 from explainer.recorder.tensors import array_of, numpy_dtype
 from explainer.statistics import Moments
 from explainer.storage import Array
@@ -30,6 +30,18 @@ class Group:
         self.edges = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)  # (tensor, 2)
         self.bounds = dict(zip(self.shapes, map(tuple, self.edges.tolist()), strict=True))
         self.size = int(ends[-1])
+        kinds = {(tensor.device.type, tensor.layout, tensor.dtype) for _, tensor in named}
+        self._plain = kinds <= {("cpu", torch.strided, each) for each in (torch.float32, torch.float64)}
+
+    def copy(self, tensors: Mapping[str, torch.Tensor], flat: Array) -> None:
+        """Copy tensors into a flat array, one behind the other."""
+        if self._plain and self.size:
+            with torch.no_grad():  # one call for all
+                torch.cat([tensors[name].reshape(-1) for name in self.shapes], out=torch.from_numpy(flat))
+            return
+        for name, (start, stop) in self.bounds.items():
+            tensor = tensors[name]
+            flat[start:stop] = array_of(tensor.to_dense() if tensor.is_sparse else tensor).reshape(-1)
 
 
 @dataclass
@@ -56,7 +68,6 @@ class ParameterWatch:
         self._gradient_groups: tuple[tuple[str, ...], list[Group]] = ((), [])
         self._scratch: dict[tuple[str, np.dtype[Any]], Array] = {}
         self._views: dict[str, tuple[int, Array]] = {}  # of the parameters' own memory, and where it lies
-        self._equal = np.empty(0, bool)
         self._before: Snapshot | None = None  # the weights of this step
         self._after: Snapshot | None = None  # what its update left, stored as the next step's weights
         self._implied: tuple[Snapshot, Snapshot] | None = None  # the weights that alone tell the last update
@@ -96,14 +107,12 @@ class ParameterWatch:
         """
         found = {name: each.grad for name, each in self._parameters.items() if each.grad is not None}
         without = [name for name in self._parameters if name not in found]
-        arrays = {name: array_of(each.to_dense() if each.is_sparse else each) for name, each in found.items()}
         if self._gradient_groups[0] != tuple(found):
             self._gradient_groups = tuple(found), _by_dtype(list(found.items()))
         groups = self._gradient_groups[1]
         flats = [self._room("parameter_gradients", step, group) for group in groups]
         for flat, group in zip(flats, groups, strict=True):
-            for name, (start, stop) in group.bounds.items():
-                flat[start:stop] = arrays[name].reshape(-1)
+            group.copy(found, flat)
         return self._moments(flats, groups), without
 
     def close(self, step: int, *, continues: bool) -> Table:
@@ -142,11 +151,9 @@ class ParameterWatch:
         if self._implied is not None:
             before, after = self._implied
             _subtract(after, before, after.flats)
-            for name in self._parameters:
-                self._writer.rename(("parameters", name, after.step), ("updates", name, before.step))
+            self._writer.rename("parameters", after.step, "updates", before.step)
         elif self._before is not None and self._before.step == step and "parameters" in self.keep:
-            for name in self._parameters:
-                self._writer.drop("parameters", name, step)
+            self._writer.drop("parameters", step)
         self._before = self._after = self._implied = None
 
     def _store_update_apart(self) -> None:
@@ -157,22 +164,16 @@ class ParameterWatch:
             self._implied = None
 
     def _unchanged_since(self, snapshot: Snapshot) -> bool:
-        """Compare bit by bit: NaN equals itself, and −0 is not 0."""
-        for flat, group in zip(snapshot.flats, self._groups, strict=True):
-            words = np.dtype(f"u{group.dtype.itemsize}")
-            bits = flat.view(words)
-            if len(self._equal) < len(bits):
-                self._equal = np.empty(len(bits), bool)
-            for name, (start, stop) in group.bounds.items():
-                live = self._live(name).view(words)
-                if not np.equal(live, bits[start:stop], out=self._equal[: stop - start]).all():
-                    return False
-        return True
+        """Compare bit by bit."""
+        return all(
+            same_bits(self._live(name), flat[start:stop])
+            for flat, group in zip(snapshot.flats, self._groups, strict=True)
+            for name, (start, stop) in group.bounds.items()
+        )
 
     def _copy_weights(self, snapshot: Snapshot) -> None:
         for flat, group in zip(snapshot.flats, self._groups, strict=True):
-            for name, (start, stop) in group.bounds.items():
-                flat[start:stop] = self._live(name)
+            group.copy(self._parameters, flat)
 
     def _subtract_from_weights(self, before: Snapshot, updates: list[Array]) -> None:
         with np.errstate(all="ignore"):  # weights that are infinite are to be recorded, not warned of
@@ -192,9 +193,7 @@ class ParameterWatch:
 
     def _room(self, kind: str, step: int, group: Group) -> Array:
         if kind in self.keep:
-            return self._writer.reserve(
-                [(kind, name, step) for name in group.shapes], group.shapes.values(), group.dtype
-            )
+            return self._writer.reserve(kind, step, group.shapes, group.dtype)
         return self._scratch_of(kind, group)
 
     def _moments(self, flats: list[Array], groups: list[Group]) -> Table:

@@ -330,17 +330,16 @@ class Recorder:
     # What a step showed
 
     def _store_passes(self, record: StepRecord, passes: list[Pass]) -> None:
-        kept = []
         for kind in ("inputs", "activations", "gradients", "targets", "criterion"):
             seen = union(passes, kind, self._options.examples)
             record.moments[kind] = {name: each.moments for name, each in seen.items() if each.moments is not None}
-            kept += [(kind, name, each.kept) for name, each in seen.items() if each.kept is not None]
-        self._writer.keep(self._step, kept)
+            kept = {name: each.kept for name, each in seen.items() if each.kept is not None}
+            self._writer.keep(kind, self._step, kept)
 
     def _store_probe(self, record: StepRecord) -> None:
         activations, loss = self._probed
         if self._listener.keep:
-            self._writer.keep(self._step, [("probe", name, array_of(each)) for name, each in activations.items()])
+            self._writer.keep("probe", self._step, {name: array_of(each) for name, each in activations.items()})
         if loss is not None:
             record.scalars["probe_loss"] = loss
         self._probed = ({}, None)

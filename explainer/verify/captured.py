@@ -1,6 +1,5 @@
 """Is what the hooks recorded of one training step true? Zero probes and a bare run of the same step judge."""
 
-import contextlib
 import warnings
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from explainer.trace import Trace
 from explainer.verify.comparing import Array, bitwise, within
 from explainer.verify.report import Report, Row
 from explainer.verify.untouched import Trial, left_as_it_was
-from explainer.verify.zero_probes import Probe, Probes, values_of
+from explainer.verify.zero_probes import Probe, Probes, base_of, values_of
 
 ADVICE = (
     "trace.missing and trace.aliases of this layer; whether its output, or a view of it, is changed in place by what "
@@ -35,20 +34,20 @@ class Outcome:
 
     def same_as(self, other: "Outcome") -> bool:
         """Whether loss and parameter gradients are bitwise those of another run."""
-        return not [row for row in self.rows(other) if row.state != "equal" and row.what != "buffer"]
+        return not [row for row in self.rows(other) if row.state != "equal" and not row.what.startswith("buffer")]
 
     def rows(self, other: "Outcome") -> Iterator[Row]:
         """Compare with another run, which is the expected one."""
-        yield bitwise("loss", 0, "loss", self.loss, other.loss)
+        yield bitwise("loss", 0, "loss beside the recorder", self.loss, other.loss)
         for name, expected in other.gradients.items():
             found = self.gradients[name]
             if found is not None and expected is not None:
-                yield bitwise(name, 0, "parameter gradient in the model", found, expected)
+                yield bitwise(name, 0, "gradient that the recorder leaves", found, expected)
             elif found is not expected:
                 reason = "there is one only with the recorder" if expected is None else "the recorder prevents it"
-                yield Row(name, 0, "parameter gradient in the model", "differs", reason=reason)
+                yield Row(name, 0, "gradient that the recorder leaves", "differs", reason=reason)
         for name, expected in other.buffers.items():
-            yield bitwise(name, 0, "buffer", self.buffers[name], expected)
+            yield bitwise(name, 0, "buffer that the recorder leaves", self.buffers[name], expected)
 
 
 def verify_captures(trial: Trial, **options: Any) -> Report:
@@ -59,18 +58,36 @@ def verify_captures(trial: Trial, **options: Any) -> Report:
         recorded_step = RecordedStep(trial, options)
         recorded = _outcome(trial, recorded_step)
         put_back()
-        probes = Probes()
+        layers = _to_probe(trial.model, recorded_step.trace, options)
+        probes = Probes(layers)
         probed = _outcome(trial, lambda: probes.run(trial.model, trial.loss))
         if not probed.same_as(bare):
             put_back()
-            sparing = Probes(sparing_views=True)
+            sparing = Probes(layers, sparing_views=True)
             again = _outcome(trial, lambda: sparing.run(trial.model, trial.loss))
             probes, probed = (sparing, again) if again.same_as(bare) else (probes, probed)
         exact = probed.same_as(bare)
     trace = recorded_step.trace
     rows = [*_losses(trace, bare), *_layers(trace, probes, exact), *_parameters(trace, bare, options)]
     title = f"captures: one training step of {type(trial.model).__name__}, what was recorded against zero probes"
-    return Report(title, (*rows, *recorded.rows(bare)), ADVICE)
+    return Report(title, (*rows, *_undisturbed(recorded, bare)), ADVICE)
+
+
+def _to_probe(model: nn.Module, trace: Trace, options: dict[str, Any]) -> set[str]:
+    """Return the layers that were recorded, and the leaf modules that should have been."""
+    recorded = {base_of(name) for name in trace.model.layers}
+    if options:
+        return recorded
+    leaves = {name or "model" for name, module in model.named_modules() if not any(module.children())}
+    return recorded | {leaf for leaf in leaves if not any(leaf.startswith(f"{name}.") for name in recorded)}
+
+
+def _undisturbed(recorded: Outcome, bare: Outcome) -> list[Row]:
+    """Compare the training itself with and without the recorder: a line for all where all is equal."""
+    rows = list(recorded.rows(bare))
+    wrong = [row for row in rows if row.state != "equal"]
+    what = "unchanged by the recorder"
+    return wrong or [Row("training", 0, what, "equal", difference=0.0, allowed=0.0)]
 
 
 def _step(trial: Trial) -> torch.Tensor:
@@ -114,9 +131,9 @@ def _outcome(trial: Trial, run: Callable[[], torch.Tensor]) -> Outcome:
 def _losses(trace: Trace, bare: Outcome) -> Iterator[Row]:
     recorded = trace.scalars["loss"] if "loss" in trace.scalars else np.empty(0)
     if len(recorded):
-        yield bitwise("loss", 0, "recorded loss", np.asarray(recorded[-1], np.float64), bare.loss.astype(np.float64))
+        yield bitwise("loss", 0, "value", np.asarray(recorded[-1], np.float64), bare.loss.astype(np.float64))
     else:
-        yield _absent(trace, "loss", "recorded loss", "")
+        yield _absent(trace, "loss", "value", "")
 
 
 def _parameters(trace: Trace, bare: Outcome, options: dict[str, Any]) -> Iterator[Row]:
@@ -134,10 +151,7 @@ def _parameters(trace: Trace, bare: Outcome, options: dict[str, Any]) -> Iterato
 
 
 def _layers(trace: Trace, probes: Probes, exact: bool) -> Iterator[Row]:
-    chosen = {name.partition("[")[0].partition(":")[0] for name in (*trace.model.layers, *trace.layers)}
     for name, probe in probes.found.items():
-        if name.partition("[")[0].partition(":")[0] not in chosen:
-            continue  # the caller asked for other layers
         kind = probes.types[name]
         yield _activation(trace, name, probe, kind)
         yield _gradient(trace, probes, name, kind, exact)
@@ -178,17 +192,19 @@ def _gradient(trace: Trace, probes: Probes, name: str, kind: str, exact: bool) -
 
 def _of_alias(trace: Trace, probes: Probes, name: str, kind: str, found: Array) -> Row:
     """Judge an output that is its input: the recorded gradient is the whole tensor's, which the one before has too."""
-    source: str | None = name
-    with contextlib.suppress(KeyError):
-        while source in trace.aliases:
-            source = trace.aliases[source]
-        expected = probes.found[source or ""].gradient
-        if expected is not None:
-            row = bitwise(name, 0, "gradient", found, expected, type=kind)
-            reason = f"its output is that of {source!r}, and its gradient that whole tensor's, bitwise"
-            return row if row.state == "differs" else Row(name, 0, "gradient", "alias", kind, reason=reason)
-    reason = "its output is the model's input, whose gradient is the whole tensor's"
-    return Row(name, 0, "gradient", "alias", kind, reason=reason)
+    own = probes.found[name].gradient
+    if own is not None and bitwise(name, 0, "gradient", found, own).state == "equal":
+        return bitwise(name, 0, "gradient", found, own, type=kind)
+    source = name
+    while source in trace.aliases:
+        source = trace.aliases[source]
+    expected = probes.found[source].gradient if source in probes.found else None
+    if expected is None:
+        reason = "its output is a tensor that it was given, and its gradient the whole tensor's"
+        return Row(name, 0, "gradient", "alias", kind, reason=reason)
+    row = bitwise(name, 0, "gradient", found, expected, type=kind)
+    reason = f"its output is that of {source!r}, and its gradient that whole tensor's, bitwise"
+    return row if row.state == "differs" else Row(name, 0, "gradient", "alias", kind, reason=reason)
 
 
 def _absent(trace: Trace, name: str, what: str, kind: str) -> Row:

@@ -6,12 +6,13 @@ import numpy as np
 
 from explainer.errors import TraceError
 from explainer.trace import Trace
+from explainer.verify.after_backward import explained
 from explainer.verify.comparing import Array, within
-from explainer.verify.losses import factor_between, work_out_loss
+from explainer.verify.losses import work_out_loss
 from explainer.verify.one_layer import Again, Worked, agreement
 from explainer.verify.operations_again import DROPOUTS, Unjudged
 from explainer.verify.report import Report, Row
-from explainer.verify.seen import LOSS, MOSTLY, Caller, Moment
+from explainer.verify.seen import LOSS, Caller, Moment
 
 ADVICE = (
     "whether something changes this gradient or output outside of modules (a function of torch, a hook, a term of the "
@@ -19,10 +20,15 @@ ADVICE = (
 )
 
 
+MOSTLY = 0.9  # of the numbers: where fewer agree, a part of the sum may be none
+
+
 def verify_chain_rule(trace: Trace, steps: Sequence[int], tolerance: float | None) -> Report:
     """Check the recorded steps at these places."""
     caller = Caller(trace, steps, tolerance)
     rows = [row for index in steps for row in OneStep(caller, index).rows()]
+    if not steps:
+        rows = [Row("", 0, "gradient", "cannot", reason=trace.missing.get(LOSS, "the trace holds no step"))]
     count = f"{len(steps)} of {len(trace)}" if len(steps) < len(trace) else f"{len(trace)}"
     title = f"chain rule: {trace.model.type}, {count} recorded steps; each gradient worked out from the next one"
     return Report(title, tuple(rows), ADVICE)
@@ -118,7 +124,14 @@ class OneStep:
                 if agreement(recorded, rest) == 1:
                     reason = f"nothing comes back from {left_out!r}: it reads a detached copy"
                     return self._row(name, "gradient", recorded, rest, reason)
-        return self._row(name, "gradient", recorded, expected, reason)
+        row = self._row(name, "gradient", recorded, expected, reason)
+        source = self.trace.aliases.get(name)
+        if row.state == "differs" and source is not None and source not in self.trace.layers:
+            reason = (
+                "its output is a tensor that it was given and that others may read: the gradient is the whole one's"
+            )
+            return self._unjudged(name, "gradient", reason, "alias")
+        return row
 
     def _sent_back(self, name: str) -> dict[str, Again]:
         """Return what each reader of a tensor sends back to it."""
@@ -130,7 +143,7 @@ class OneStep:
                 continue
             worked = self._worked[reader]
             if isinstance(worked, str):
-                raise Unjudged(f"it feeds {reader!r}, and there {worked}")
+                raise Unjudged(f"it feeds {reader!r}, which is not judged")
             sources = self.caller.way(reader).sources
             for source, sent in zip(sources, worked.to_feeders, strict=True):
                 if source in same and sent is not None:
@@ -143,7 +156,8 @@ class OneStep:
 
     def _same_tensor(self, name: str) -> tuple[str, ...]:
         """Return the names that one tensor has: a layer's that passes its input on is also its feeder's."""
-        aliases, same = self.trace.aliases, {name: None}
+        aliases = {own: source for own, source in self.trace.aliases.items() if source in self.trace.layers}
+        same: dict[str, None] = {name: None}
         while True:
             more = [a for a in aliases if aliases[a] in same] + [aliases[a] for a in same if a in aliases]
             if all(each in same for each in more):
@@ -172,16 +186,9 @@ class OneStep:
                 judged.append((name, recorded, self._to_parameter(name)))
             except Unjudged as why:
                 yield self._unjudged(name, "parameter gradient", why)
-        factors = [factor_between(recorded, again.values) for _, recorded, again in judged]
-        factor = float(np.median(factors)) if factors else 1.0
-        reason = ""
-        if abs(factor - 1) > 0.001:
-            reason = f"all are {factor:.6g} times what backward gave: clipped or rescaled before the step"
-        else:
-            factor = 1.0
-        for name, recorded, again in judged:
-            scaled = Again(again.values * factor, again.allowed * max(1.0, abs(factor)))
-            yield self._row(name, "parameter gradient", recorded, scaled, reason)
+        weights = {name: self.moment.tensor("parameters", name) for name, _, _ in judged}
+        for name, recorded, again, reason in explained(judged, weights):
+            yield self._row(name, "parameter gradient", recorded, again, reason)
 
     def _to_parameter(self, name: str) -> Again:
         if not self.moment.whole:

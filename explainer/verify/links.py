@@ -5,6 +5,7 @@ the feeders into what was recorded of the layer is believed.
 """
 
 import itertools
+import math
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
@@ -34,12 +35,13 @@ def links(feeders: Sequence[Shape], wanted: Shape | None) -> Iterator[Link]:
         wanted: The shape of the layer's input; None where it is not known.
     """
     for words, make in _of_one() if len(feeders) == 1 else _of_several(feeders):
-        for more, reach in (("", None), ("reshaped", wanted)):
-            if more and wanted is None:
-                continue
-            link = Link(", ".join(filter(None, [words, more])), _then_reshaped(make, reach))
-            if _fits(link, feeders, wanted):
-                yield link
+        found = _shape(make, feeders)
+        if found is None:
+            continue
+        if wanted is None or found == wanted:
+            yield Link(words, make)
+        elif math.prod(found) == math.prod(wanted):
+            yield Link(", ".join(filter(None, [words, "reshaped"])), _then_reshaped(make, wanted))
 
 
 def _of_one() -> Iterator[tuple[str, Callable[..., torch.Tensor]]]:
@@ -94,14 +96,20 @@ def _cat(order: Sequence[int], dim: int) -> Callable[..., torch.Tensor]:
     return lambda *xs: torch.cat([xs[place] for place in order], dim)
 
 
-def _then_reshaped(make: Callable[..., torch.Tensor], wanted: Shape | None) -> Callable[..., torch.Tensor]:
-    return make if wanted is None else lambda *xs: make(*xs).reshape(wanted)
+def _then_reshaped(make: Callable[..., torch.Tensor], wanted: Shape) -> Callable[..., torch.Tensor]:
+    return lambda *xs: make(*xs).reshape(wanted)
 
 
-def _fits(link: Link, feeders: Sequence[Shape], wanted: Shape | None) -> bool:
-    """Whether the link gives the shape, tried without numbers."""
+def _shape(make: Callable[..., torch.Tensor], feeders: Sequence[Shape]) -> Shape | None:
+    """Return the shape that a guess gives, tried on batches of no examples where that is possible; None if it fails."""
+    starts = {shape[:1] for shape in feeders}
+    if len(starts) == 1 and starts != {()}:
+        try:
+            made = make(*(torch.empty(0, *shape[1:]) for shape in feeders))
+            return tuple(feeders[0][0] if size == 0 else size for size in made.shape)
+        except (RuntimeError, IndexError, ValueError):
+            pass  # it looks at the examples themselves
     try:
-        found = tuple(link([torch.empty(shape, device="meta") for shape in feeders]).shape)
+        return tuple(make(*(torch.empty(shape, device="meta") for shape in feeders)).shape)
     except (RuntimeError, IndexError, ValueError):
-        return False
-    return wanted is None or found == wanted
+        return None

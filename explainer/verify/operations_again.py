@@ -29,7 +29,7 @@ BY_EXAMPLE = frozenset("""
 """.split())  # fmt: skip  # noqa: SIM905 - a table of names reads better without quotes
 # Each needs every example of the batch, or all that lies along the first dimension.
 BY_BATCH = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "RNN", "LSTM", "GRU"})
-DROPOUTS = frozenset({"Dropout", "Dropout1d", "Dropout2d", "Dropout3d"})
+DROPOUTS = frozenset({"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "StochasticDepth", "DropPath"})
 LOSSES = frozenset("""
     MSELoss L1Loss SmoothL1Loss HuberLoss NLLLoss CrossEntropyLoss BCELoss BCEWithLogitsLoss KLDivLoss PoissonNLLLoss
     SoftMarginLoss HingeEmbeddingLoss MultiLabelMarginLoss MultiLabelSoftMarginLoss MultiMarginLoss
@@ -93,7 +93,7 @@ def dropped(x: torch.Tensor, settings: Mapping[str, Any], recorded: torch.Tensor
     """
     if x.shape != recorded.shape:
         raise Unjudged("a function that no module sees stands before it")
-    share = float(settings.get("p", 0.5))
+    share = float(settings.get("p", settings.get("drop_prob", 0.5)))
     passes_on = share in (0.0, 1.0) or torch.equal(x.detach(), recorded.to(x.dtype))
     scale = 1.0 if passes_on else 1 / (1 - share)
     unknown = (x.detach() == 0) & (not passes_on)

@@ -1,6 +1,7 @@
 """What a check found, row by row: it prints as a table, and raises where numbers differ."""
 
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
@@ -142,6 +143,8 @@ class Report:
 
 # ── The table ────────────────────────────────────────────────────────────────────────────────────────────────────
 
+LINES = 80  # of a table that is still read; of a longer one the lines nearest to a mistake are shown
+NEAREST = 20
 _Line = tuple[Row, list[int]]  # the worst of some rows, and the steps that it stands for
 
 
@@ -150,18 +153,14 @@ def _table(rows: Sequence[Row]) -> list[str]:
     lines = _merged(row for row in rows if row.state in JUDGED)
     if not lines:
         return []
-    typed = any(row.type for row, _ in lines)
+    shown = lines
+    if len(lines) > LINES:
+        ordered = sorted(lines, key=lambda line: (line[0].state != "differs", -line[0].excess))
+        nearest = {id(line) for line in ordered[: max(NEAREST, sum(row.state == "differs" for row, _ in lines))]}
+        shown = [line for line in lines if id(line) in nearest]
+    typed = any(row.type for row, _ in shown)
     cells = [["name", *["type"] * typed, "compared", "step", "difference", "allowed", ""]]
-    for row, steps in lines:
-        cells.append([
-            row.name,
-            *[row.type] * typed,
-            row.what,
-            _span(steps),
-            _number(row.difference),
-            _number(row.allowed),
-            row.state.upper() if row.state == "differs" else row.state,
-        ])  # fmt: skip
+    cells += [_cells(row, steps, typed) for row, steps in shown]
     right = {len(cells[0]) - 3, len(cells[0]) - 2}
     widths = [max(len(line[column]) for line in cells) for column in range(len(cells[0]))]
     written = [
@@ -171,7 +170,16 @@ def _table(rows: Sequence[Row]) -> list[str]:
         ).rstrip()
         for line in cells
     ]
-    return [written[0], "─" * max(map(len, written)), *written[1:], ""]
+    table = [written[0], "─" * max(map(len, written)), *written[1:]]
+    if len(shown) < len(lines):
+        table.append(f"… and {len(lines) - len(shown):,} lines that are farther from a mistake; report.rows holds all")
+    return [*table, ""]
+
+
+def _cells(row: Row, steps: Sequence[int], typed: bool) -> list[str]:
+    state = row.state.upper() if row.state == "differs" else row.state
+    numbers = [_number(row.difference), _number(row.allowed)]
+    return [row.name, *[row.type] * typed, row.what, _span(steps), *numbers, state]
 
 
 def _merged(rows: Iterable[Row]) -> list[_Line]:
@@ -185,8 +193,6 @@ def _merged(rows: Iterable[Row]) -> list[_Line]:
 
 
 def _span(steps: Sequence[int]) -> str:
-    if len(steps) == 1:
-        return str(steps[0])
     if len(steps) <= 3:
         return ", ".join(map(str, steps))
     return f"{steps[0]} … {steps[-1]} ({len(steps)})"
@@ -201,19 +207,22 @@ def _number(value: float | None) -> str:
 def _notes(rows: Sequence[Row]) -> list[str]:
     """Write what was not compared, and what a reader should know of what was: each reason once, with its names."""
     written: list[str] = []
-    for state, said in (*UNJUDGED.items(), ("differs", "differs"), ("close", "to know")):
-        named: dict[str, dict[str, None]] = {}
+    for state, said in (*UNJUDGED.items(), ("differs", "differs"), ("close", "to know"), ("equal", "to know")):
+        named: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
         for row in rows:
             if row.state == state and row.reason:
-                named.setdefault(row.reason, {})[f"{row.name} ({row.what})"] = None
+                alike = re.sub(r"'[^']*'", "…", row.reason)  # the same but for the layers that it names
+                names, reasons = named.setdefault(alike, ({}, {}))
+                names[f"{row.name} ({row.what})".strip()] = None
+                reasons[row.reason] = None
         if named:
-            written.append(f"{said}:")
-            written += [f"  {_listed(list(names))}: {reason}" for reason, names in named.items()]
-            written.append("")
-    return written
+            written += [f"{said}:"] * (f"{said}:" not in written)
+            for alike, (names, reasons) in named.items():
+                written.append(f"  {_listed(list(names))}: {alike if len(reasons) > 1 else next(iter(reasons))}")
+    return [*written, ""] if written else []
 
 
-def _listed(names: Sequence[str], shown: int = 6) -> str:
+def _listed(names: Sequence[str], shown: int = 4) -> str:
     more = f" and {len(names) - shown} more" if len(names) > shown else ""
     return ", ".join(names[:shown]) + more
 

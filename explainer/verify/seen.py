@@ -3,11 +3,11 @@
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 from typing import Any
 
 import numpy as np
 import torch
+from torch import nn
 
 from explainer.architecture import INPUT, Layer
 from explainer.errors import TraceError
@@ -18,7 +18,7 @@ from explainer.verify.one_layer import Given, Operation, Worked, agreement, work
 from explainer.verify.operations_again import BY_BATCH, BY_EXAMPLE, DROPOUTS, Unjudged, applied, dropped, operation
 
 LOSS = "loss"
-MOSTLY = 0.9  # of the numbers: a relation that so many follow is there, and the others break it
+FEW = 2  # numbers: so few do not follow because they are wrong, not because a function stands between
 
 
 @dataclass(frozen=True)
@@ -40,8 +40,10 @@ class Caller:
     def __init__(self, trace: Trace, steps: Sequence[int], tolerance: float | None) -> None:
         self.trace, self.tolerance = trace, tolerance
         self.calls = tuple(name for name in trace.model.layers if name in trace.layers)
-        self._tried = sorted({steps[0], steps[len(steps) // 2], steps[-1]}) if len(steps) else []
+        self._tried = tuple(dict.fromkeys((*steps[:1], *steps[-1:], 0, len(trace) - 1)))
         self._ways: dict[str, Way | str] = {}
+        self._operations: dict[str, nn.Module] = {}
+        self.wholes: dict[int, bool] = {}  # per recorded step whether every example was kept
         criterion = trace.model.criterion
         fed = {name: trace.model.layers[name].fed_by for name in self.calls}
         fed |= {LOSS: criterion.fed_by} if criterion else {}
@@ -55,6 +57,17 @@ class Caller:
         """Per parameter its name in the layer, and in the model."""
         first = call if call in self.trace.model.layers and ":" not in call else call.rpartition(":")[0] or call
         return {name.rpartition(".")[2]: name for name in self.trace.model.layers[first].parameters}
+
+    def operation(self, call: str) -> nn.Module:
+        """Return the layer over again, without values.
+
+        Raises:
+            Unjudged: Its settings do not make one.
+        """
+        if call not in self._operations:
+            layer = self.layer(call)
+            self._operations[call] = operation(layer.type, layer.settings, set(self.parameters(call)))
+        return self._operations[call]
 
     def outputs(self, call: str) -> tuple[str, ...]:
         """Return the names of a call's output tensors, the first one first."""
@@ -78,25 +91,39 @@ class Caller:
         return found
 
     def _search(self, call: str) -> Way | str:
-        best: tuple[float, Way | None] = (0.0, None)
+        tried: list[tuple[int, Way]] = []  # how many numbers of the output a way does not make
         reasons: dict[str, None] = {}
         for index in self._tried:
             moment = Moment(self, index)
             try:
                 for way in moment.ways(call):
-                    share = moment.agreement(call, way)
-                    if share == 1:
+                    missed = moment.missed(call, way)
+                    if missed == 0:
                         return way
-                    best = max(best, (share, way), key=lambda each: each[0])
+                    tried.append((missed, way))
             except (Unjudged, TraceError) as reason:
                 reasons[str(reason)] = None
-        if best[1] is not None and best[0] >= MOSTLY:
-            return best[1]
+        straight = [(missed, way) for missed, way in tried if not way.link.words and self._is_fed_straight(call)]
+        missed, best = min(straight or tried, key=lambda each: each[0], default=(0, None))
+        if best is not None and (straight or missed <= FEW):
+            return best
         return next(iter(reasons), "") or self._no_way(call)
 
+    def _is_fed_straight(self, call: str) -> bool:
+        """Whether autograd saw one feeder and nothing between: then what does not fit is wrong."""
+        feeders = self.fed_by[call]
+        told = self.trace.model.criterion if call == LOSS else self.layer(call)
+        if len(feeders) != 1 or feeders[0] not in self.trace.gradients or told is None or getattr(told, "unseen", ()):
+            return False
+        return call == LOSS or self.layer(call).type in BY_EXAMPLE | DROPOUTS
+
     def _no_way(self, call: str) -> str:
-        feeders = " and ".join(self.fed_by[call])
-        return f"its recorded output is not what it makes of {feeders}: something that no module sees stands between"
+        feeders = self.fed_by[call]
+        named = " and ".join(map(repr, feeders)) if len(feeders) < 3 else f"its {len(feeders)} feeders"
+        told = self.trace.model.criterion if call == LOSS else self.layer(call)
+        unseen = ", ".join(getattr(told, "unseen", ())[:6])
+        between = f"autograd saw {unseen} between" if unseen else "something that no module sees stands between"
+        return f"its recorded output is not what it makes of {named}: {between}"
 
 
 @dataclass
@@ -135,16 +162,23 @@ class Moment:
         except TraceError:
             return None
 
-    @cached_property
+    @property
     def whole(self) -> bool:
         """Whether every example of the batch was kept: then the norms of what was kept are those of all."""
+        if self.index not in self.caller.wholes:
+            self.caller.wholes[self.index] = self._is_whole()
+        return self.caller.wholes[self.index]
+
+    def _is_whole(self) -> bool:
         for name, columns in self.caller.trace.statistics.get("activations", {}).items():
             norm = float(columns["norm"][self.index])
+            if not np.isfinite(norm):
+                continue  # not called in this step, or no longer a number
             try:
                 kept = float(np.linalg.norm(self.tensor("activations", name).astype(np.float64)))
             except TraceError:
                 return False
-            if not np.isfinite(norm) or abs(kept - norm) > 2e-4 * norm:
+            if abs(kept - norm) > 2e-4 * norm:
                 return False
         return True
 
@@ -167,6 +201,8 @@ class Moment:
         if call == LOSS or call in self.caller.trace.aliases:
             return ("passes on",)
         kind = self.caller.layer(call).type
+        if (self.caller.layer(call).dtype or "").startswith("complex"):
+            raise Unjudged("complex numbers are not worked out here")
         if kind in BY_BATCH and not self.whole:
             raise Unjudged(f"a {kind} needs every example of the batch: record with examples=None")
         if kind.startswith("BatchNorm"):
@@ -193,14 +229,16 @@ class Moment:
         batch = len(self.tensor("activations", self.caller.calls[0]))
         return batch if first and first[0] == shape[0] else shape[0]
 
-    def agreement(self, call: str, way: Way) -> float:
-        """Return the share of a call's output that a way makes."""
+    def missed(self, call: str, way: Way) -> int:
+        """Count the numbers of a call's output that a way does not make."""
+        recorded = self.recorded_outputs(call)
         try:
             made = work_out(self._operation(call, way), way.link, self._given(call, way, backward=False)).outputs
         except Unjudged:
-            return 0.0
-        recorded = self.recorded_outputs(call)
-        return min(agreement(found, again) for found, again in zip(recorded, made, strict=True))
+            return sum(each.size for each in recorded)
+        return sum(
+            round((1 - agreement(found, again)) * found.size) for found, again in zip(recorded, made, strict=True)
+        )
 
     # Working it out
 
@@ -249,7 +287,7 @@ class Moment:
         if way.mode == "evaluation":
             recorded = torch.from_numpy(self.recorded_outputs(call)[0].copy())
             return lambda x, parameters: [normalised(x, parameters, recorded)]
-        module = operation(layer.type, layer.settings, set(self.caller.parameters(call)))
+        module = self.caller.operation(call)
         return lambda x, parameters: flattened(applied(module, parameters, x))
 
 

@@ -6,7 +6,7 @@ x bit by bit, also where x is −0.
 
 import copy
 import dataclasses
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any
@@ -46,10 +46,12 @@ class Probes:
     """The zero leaves on a model.
 
     Args:
+        layers: The names of the modules whose outputs are probed.
         sparing_views: Whether outputs that share memory with another tensor are left alone: adding to them changes what
             the model computes, where it counts on the shared memory.
     """
 
+    layers: Collection[str]
     sparing_views: bool = False
     found: dict[str, Probe] = field(default_factory=dict)  # in forward order
     types: dict[str, str] = field(default_factory=dict)
@@ -60,7 +62,7 @@ class Probes:
         """Run forward and backward with the leaves in place; returns the loss."""
         with ExitStack() as hooks:
             for name, layer in model.named_modules():
-                if not any(layer.children()):
+                if (name or "model") in self.layers:
                     handle = layer.register_forward_hook(self._adding(name or "model"))
                     hooks.callback(handle.remove)
             value = loss()
@@ -103,6 +105,11 @@ class Probes:
             if before.zero is None and np.array_equal(before.activation, probe.activation, equal_nan=True):
                 self.found[other] = probe
                 return
+
+
+def base_of(name: str) -> str:
+    """Return the module that a name is of: `conv` for `conv:1[0]`."""
+    return name.partition("[")[0].partition(":")[0]
 
 
 def taken_apart(value: Any) -> tuple[dict[str, torch.Tensor], Callable[[dict[str, torch.Tensor]], Any]]:
@@ -150,9 +157,11 @@ def _key(part: Any) -> Any:
 
 
 def values_of(tensor: torch.Tensor) -> Array:
-    """Return a copy of a tensor's values, in the dtype that a trace holds them in."""
+    """Return a copy of a tensor's values, in the dtype that a trace holds them in: complex ones as (…, 2)."""
     tensor = tensor.detach().resolve_conj().resolve_neg()
     if tensor.is_sparse:
         tensor = tensor.to_dense()
+    if tensor.is_complex():
+        tensor = torch.view_as_real(tensor)
     wide = tensor.to(torch.float32) if tensor.dtype == torch.bfloat16 else tensor
     return np.array(wide.cpu().numpy())

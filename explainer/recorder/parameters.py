@@ -30,18 +30,6 @@ class Group:
         self.edges = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)  # (tensor, 2)
         self.bounds = dict(zip(self.shapes, map(tuple, self.edges.tolist()), strict=True))
         self.size = int(ends[-1])
-        kinds = {(tensor.device.type, tensor.layout, tensor.dtype) for _, tensor in named}
-        self._plain = kinds <= {("cpu", torch.strided, each) for each in (torch.float32, torch.float64)}
-
-    def copy(self, tensors: Mapping[str, torch.Tensor], flat: Array) -> None:
-        """Copy tensors into a flat array, one behind the other."""
-        if self._plain and self.size:
-            with torch.no_grad():  # one call for all
-                torch.cat([tensors[name].reshape(-1) for name in self.shapes], out=torch.from_numpy(flat))
-            return
-        for name, (start, stop) in self.bounds.items():
-            tensor = tensors[name]
-            flat[start:stop] = array_of(tensor.to_dense() if tensor.is_sparse else tensor).reshape(-1)
 
 
 @dataclass
@@ -112,7 +100,9 @@ class ParameterWatch:
         groups = self._gradient_groups[1]
         flats = [self._room("parameter_gradients", step, group) for group in groups]
         for flat, group in zip(flats, groups, strict=True):
-            group.copy(found, flat)
+            for name, (start, stop) in group.bounds.items():
+                gradient = found[name]
+                flat[start:stop] = array_of(gradient.to_dense() if gradient.is_sparse else gradient).reshape(-1)
         return self._moments(flats, groups), without
 
     def close(self, step: int, *, continues: bool) -> Table:
@@ -173,7 +163,8 @@ class ParameterWatch:
 
     def _copy_weights(self, snapshot: Snapshot) -> None:
         for flat, group in zip(snapshot.flats, self._groups, strict=True):
-            group.copy(self._parameters, flat)
+            for name, (start, stop) in group.bounds.items():
+                flat[start:stop] = self._live(name)
 
     def _subtract_from_weights(self, before: Snapshot, updates: list[Array]) -> None:
         with np.errstate(all="ignore"):  # weights that are infinite are to be recorded, not warned of

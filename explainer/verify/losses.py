@@ -54,7 +54,7 @@ def work_out_loss(moment: Moment) -> Judged:
         return [applied(module, {}, x, goal.to(x.dtype) if goal.is_floating_point() else goal)]
 
     incoming = np.ones((), np.float64)
-    given = Given((prediction,), {}, (incoming,), str(prediction.dtype), moment.caller.tolerance)
+    given = Given((prediction,), {}, (incoming,), moment.loss_dtype(), moment.caller.tolerance)
     worked = work_out(loss, Link("", lambda x: x), given)
     gradient = worked.to_feeders[0]
     if gradient is None or gradient.values.shape != recorded.shape:

@@ -36,7 +36,7 @@ LOSSES = frozenset("""
 """.split())  # fmt: skip  # noqa: SIM905 - a table of names reads better without quotes
 WEIGHTED = frozenset({"NLLLoss", "CrossEntropyLoss"})  # by class; the weights are not in a trace
 
-_RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional", "proj_size")
+_RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
 
 class Unjudged(Exception):  # it never leaves this package
@@ -55,7 +55,7 @@ def operation(kind: str, settings: Mapping[str, Any], own: set[str]) -> nn.Modul
     made = getattr(nn, kind)
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     if kind in ("RNN", "LSTM", "GRU"):
-        takes = [*_RECURRENT, *["nonlinearity"] * (kind == "RNN")]
+        takes = [*_RECURRENT, *{"RNN": ["nonlinearity"], "LSTM": ["proj_size"]}.get(kind, [])]
     else:
         takes = [each for each in inspect.signature(made).parameters if each not in ("device", "dtype")]
     chosen = {key: given[key] for key in takes if key in given and key not in ("size_average", "reduce")}

@@ -111,17 +111,21 @@ class Caller:
 
     def _is_fed_straight(self, call: str) -> bool:
         """Whether autograd saw one feeder and nothing between: then what does not fit is wrong."""
-        feeders = self.fed_by[call]
-        told = self.trace.model.criterion if call == LOSS else self.layer(call)
-        if len(feeders) != 1 or feeders[0] not in self.trace.gradients or told is None or getattr(told, "unseen", ()):
+        feeders, inputs = self.fed_by[call], self.trace.statistics.get("inputs", {})
+        known = [*self.trace.gradients, *[INPUT] * (len(inputs) == 1)]
+        if len(feeders) != 1 or feeders[0] not in known or self._unseen(call):
             return False
         return call == LOSS or self.layer(call).type in BY_EXAMPLE | DROPOUTS
+
+    def _unseen(self, call: str) -> tuple[str, ...]:
+        """Return autograd's names of the functions between a call and its feeders."""
+        told = self.trace.model.criterion if call == LOSS else self.layer(call)
+        return told.unseen if told else ()
 
     def _no_way(self, call: str) -> str:
         feeders = self.fed_by[call]
         named = " and ".join(map(repr, feeders)) if len(feeders) < 3 else f"its {len(feeders)} feeders"
-        told = self.trace.model.criterion if call == LOSS else self.layer(call)
-        unseen = ", ".join(getattr(told, "unseen", ())[:6])
+        unseen = ", ".join(self._unseen(call)[:6])
         between = f"autograd saw {unseen} between" if unseen else "something that no module sees stands between"
         return f"its recorded output is not what it makes of {named}: {between}"
 
@@ -231,14 +235,13 @@ class Moment:
 
     def missed(self, call: str, way: Way) -> int:
         """Count the numbers of a call's output that a way does not make."""
-        recorded = self.recorded_outputs(call)
+        recorded, again = self.recorded_outputs(call), self._operation(call, way)
         try:
-            made = work_out(self._operation(call, way), way.link, self._given(call, way, backward=False)).outputs
+            made = work_out(again, way.link, self._given(call, way, backward=False)).outputs
         except Unjudged:
             return sum(each.size for each in recorded)
-        return sum(
-            round((1 - agreement(found, again)) * found.size) for found, again in zip(recorded, made, strict=True)
-        )
+        pairs = zip(recorded, made, strict=True)
+        return sum(round((1 - agreement(found, expected)) * found.size) for found, expected in pairs)
 
     # Working it out
 
@@ -263,7 +266,7 @@ class Moment:
         if call == LOSS:
             seen = trace.criterion
             sent = np.asarray(seen.gradients[self.index]) if seen and backward else None
-            return Given(self._sources(way), {}, (sent,), self._loss_dtype(), self.caller.tolerance)
+            return Given(self._sources(way), {}, (sent,), self.loss_dtype(), self.caller.tolerance)
         layer, outputs = self.caller.layer(call), self.caller.outputs(call)
         dtype = layer.dtype or "float32"
         names = {} if way.mode in ("passes on", "mask") else self.caller.parameters(call)
@@ -274,8 +277,10 @@ class Moment:
     def _sources(self, way: Way) -> tuple[Array, ...]:
         return tuple(self.tensor("activations", name) for name in way.sources)
 
-    def _loss_dtype(self) -> str:
-        return str(self.recorded_outputs(LOSS)[0].dtype)
+    def loss_dtype(self) -> str:
+        """Return the precision of the loss: that of the layer before it, which an array may hold in a wider one."""
+        feeders = [name for name in self.caller.fed_by[LOSS] if name != INPUT]
+        return (self.caller.layer(feeders[-1]).dtype if feeders else None) or str(self.recorded_outputs(LOSS)[0].dtype)
 
     def _operation(self, call: str, way: Way) -> Operation:
         if way.mode == "passes on":

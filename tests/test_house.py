@@ -57,7 +57,7 @@ explainer/page                | numpy trace theme flow chain surface            
 explainer/render.py           | theme                                                                    |
 explainer/filming.py          |                                                                          | manim
 explainer/testing             | numpy trace architecture units                                           | verify
-explainer/pytest_plugin.py    | pytest                                                                   | explainer testing
+explainer/pytest_plugin.py    | pytest explainer                                                         | testing
 explainer/integrations        |                                                                          | anything
 explainer/doctor.py           |                                                                          | torch lessons
 explainer/cli                 | explainer click render                                                   | anything

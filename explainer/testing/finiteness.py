@@ -32,8 +32,8 @@ def assert_finite(trace: Trace, *, layers: Layers = None, steps: Steps = None) -
         TraceError: A step was not recorded.
     """
     __tracebackhide__ = True
-    calls = choose_calls(trace, layers)
     indices = choose_steps(trace, steps)
+    calls = choose_calls(trace, layers)
     if lacking := _lacking(trace):
         raise AssertionError(lacking)
     columns = list(_columns(trace, calls, everything=layers is None))
@@ -113,7 +113,7 @@ _LOOK = {
     "activations": "what this layer computes from finite numbers: log(0), a division by zero, exp or fp16 beyond its "
     "range; and the learning rate, if losses and activations grew before",
     "loss": "the loss function: log(0) (take log_softmax or a …WithLogits loss), a division by zero, targets out of "
-    "range, or no loss logged in this step",
+    "range, or no loss logged in this step; and the learning rate, if activations are huge",
     "gradients": "the derivative of what follows this layer: sqrt or norm at 0, log near 0, a where() whose unused "
     "branch is infinite, fp16 without a GradScaler",
     "parameter_gradients": "the derivative inside this layer, and the size of its input; clip_grad_norm_ of an "

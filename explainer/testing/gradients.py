@@ -48,10 +48,11 @@ def assert_gradients_flow(
         TraceError: A step was not recorded.
     """
     __tracebackhide__ = True
+    indices = choose_steps(trace, steps)
     calls = choose_calls(trace, layers)
     if layers is None:
         calls = {call: outputs for call, outputs in calls.items() if _is_due(trace, call)} or calls
-    for index in choose_steps(trace, steps):
+    for index in indices:
         found = [_arrived(trace, call, outputs, index) for call, outputs in calls.items()]
         if bad := [each for each in found if each.trouble(minimum)]:
             raise AssertionError(_tell(found, bad, int(trace.steps[index]), minimum))

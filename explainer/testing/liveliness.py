@@ -44,8 +44,8 @@ def assert_no_dead_units(
         TraceError: A step was not recorded.
     """
     __tracebackhide__ = True
-    chosen = _choose_outputs(trace, layers)
     indices = choose_steps(trace, steps)
+    chosen = _choose_outputs(trace, layers)
     found = _look(trace, chosen, indices, axis)
     bad = [name for name, units in found.items() if len(units.dead) > maximum * units.count]
     if bad:

@@ -130,7 +130,11 @@ class TraceWriter:
             self._arena = Arena()
             return
         path = shard_path(self.folder, self._finished - 1)
-        self._pending.append(self._worker.submit(self._write, full, path, metadata))
+        try:
+            self._pending.append(self._worker.submit(self._write, full, path, metadata))
+        except RuntimeError:  # no thread can be had any more: the interpreter is ending
+            self.drain()
+            self._write(full, path, metadata)
         while len(self._pending) >= _ARENAS or (self._pending and self._pending[0].done()):
             self._pending.popleft().result()
         self._arena = self._spare.pop() if self._spare else Arena()
@@ -213,5 +217,10 @@ def _make_room(folder: Path, overwrite: bool) -> None:
         raise RecordingError(f"{folder} holds something that is not a trace: choose a new or empty folder")
     if not overwrite:
         raise RecordingError(f"{folder} holds a trace already: choose another folder, or pass overwrite=True")
+    clear_folder(folder)
+
+
+def clear_folder(folder: Path) -> None:
+    """Remove a trace from its folder; another process may be at it too."""
     for path in (folder / "trace.json", *shard_paths(folder), *folder.glob(".*.unfinished")):
-        path.unlink()
+        path.unlink(missing_ok=True)

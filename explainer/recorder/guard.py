@@ -1,7 +1,13 @@
 """Hooks that never do a training run harm: not by failing, and not by travelling along with a copy of the model."""
 
-from collections.abc import Callable
-from typing import Any
+import os
+import threading
+import weakref
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any, Protocol
+
+_silent: set[int] = set()  # threads in which the recorder itself runs the model
 
 
 class GuardedHook:
@@ -20,7 +26,7 @@ class GuardedHook:
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Do what the hook does, as long as the recording goes on."""
-        if not self._active():
+        if not self._active() or (_silent and threading.get_ident() in _silent):
             return None
         try:
             return self._function(*args, **kwargs)
@@ -41,3 +47,40 @@ def nothing(*args: Any, **kwargs: Any) -> None:
 
 def _get_nothing() -> Callable[..., None]:
     return nothing
+
+
+@contextmanager
+def unheard() -> Iterator[None]:
+    """Let this thread run a model without any recording taking it for training."""
+    own = threading.get_ident()
+    outermost = own not in _silent
+    _silent.add(own)
+    try:
+        yield
+    finally:
+        if outermost:
+            _silent.discard(own)
+
+
+class Running(Protocol):
+    """A recording that goes on."""
+
+    def abandon(self) -> None:
+        """Leave the recording to another process."""
+
+
+_running: weakref.WeakSet[Running] = weakref.WeakSet()
+
+
+def stay_in_this_process(recording: Running) -> None:
+    """Have a recording end in processes that are forked from this one: they must not write into its folder."""
+    _running.add(recording)
+
+
+def _abandon_all() -> None:
+    for each in list(_running):
+        each.abandon()
+
+
+if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is forked
+    os.register_at_fork(after_in_child=_abandon_all)

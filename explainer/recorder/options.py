@@ -6,8 +6,10 @@ from fnmatch import fnmatchcase
 
 import torch
 from torch import nn
+from torch.nn.utils.parametrize import is_parametrized
 
 from explainer.errors import RecordingError, unknown
+from explainer.recorder.wrappers import inside
 
 KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updates", "inputs", "targets")
 
@@ -99,11 +101,19 @@ def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[
 
 def _leaves(module: nn.Module, name: str = "", known: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:
     known = set() if known is None else known
+    module = inside(module)
     if id(module) in known:
         return  # the same module under a second name
     known.add(id(module))
-    inside = [] if type(module) is nn.MultiheadAttention else list(module.named_children())
-    for child_name, child in inside:
+    children = [] if type(module) is nn.MultiheadAttention else list(_children(module))
+    for child_name, child in children:
         yield from _leaves(child, f"{name}.{child_name}" if name else child_name, known)
-    if not inside:
+    if not children:
         yield name or "model", module
+
+
+def _children(module: nn.Module) -> Iterator[tuple[str, nn.Module]]:
+    """Yield what a module has inside, save what computes its weights: weight_norm, spectral_norm and the like."""
+    for name, child in module.named_children():
+        if not (name == "parametrizations" and is_parametrized(module)):
+            yield name, child

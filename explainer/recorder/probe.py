@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from explainer.errors import RecordingError
+from explainer.recorder.guard import unheard
 from explainer.recorder.tensors import named_tensors
 
 
@@ -54,7 +55,7 @@ class Probe:
 
         handles = [module.register_forward_hook(listen(name)) for name, module in self._layers.items()]
         try:
-            with _untouched(self._model):
+            with unheard(), _untouched(self._model):
                 output = self._model(*self._arguments)
                 loss = None
                 if self._criterion is not None and self.targets is not None:

@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from explainer.architecture import INPUT, Criterion, Layer, Model, ParameterGroup
+from explainer.recorder.wrappers import named_parameters
 
 
 class Wiring:
@@ -128,8 +129,8 @@ def describe(
     called = wiring.layers if wiring else {}
     names = [*called, *(name for name in layers if name not in called)]
     judged = wiring.criterion if wiring else {}
-    qualified = {id(parameter): name for name, parameter in model.named_parameters()}
-    names_of_all = model.named_parameters(remove_duplicate=False)
+    qualified = {id(parameter): name for name, parameter in named_parameters(model).items()}
+    names_of_all = named_parameters(model, remove_duplicate=False).items()
     return Model(
         type=type(model).__name__,
         layers={name: _describe_layer(name, layers, called.get(name, {}), qualified) for name in names},

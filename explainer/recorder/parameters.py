@@ -4,6 +4,7 @@ The weights of a step are copied once: what stands there after the update is, as
 the next step starts from. Whether somebody did is checked; then the update is stored by itself.
 """
 
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -12,7 +13,7 @@ import numpy as np
 import torch
 
 from explainer.moments import moments_of_pieces, same_bits
-from explainer.recorder.tensors import array_of, numpy_dtype
+from explainer.recorder.tensors import array_of, held_shape, numpy_dtype
 from explainer.statistics import Moments
 from explainer.storage import Array
 from explainer.writer import TraceWriter
@@ -25,8 +26,8 @@ class Group:
 
     def __init__(self, named: Sequence[tuple[str, torch.Tensor]], dtype: np.dtype[Any]) -> None:
         self.dtype = dtype
-        self.shapes = {name: tuple(tensor.shape) for name, tensor in named}
-        ends = np.cumsum([tensor.numel() for _, tensor in named])
+        self.shapes = {name: held_shape(tensor) for name, tensor in named}
+        ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])
         self.edges = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)  # (tensor, 2)
         self.bounds = dict(zip(self.shapes, map(tuple, self.edges.tolist()), strict=True))
         self.size = int(ends[-1])

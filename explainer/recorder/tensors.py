@@ -38,6 +38,11 @@ def numpy_dtype(tensor: torch.Tensor) -> np.dtype[Any]:
     return np.dtype(_HELD_IN.get(tensor.dtype) or str(tensor.dtype).removeprefix("torch."))
 
 
+def held_shape(tensor: torch.Tensor) -> tuple[int, ...]:
+    """Return the shape in which a trace holds a tensor."""
+    return (*tensor.shape, 2) if tensor.is_complex() else tuple(tensor.shape)
+
+
 def named_tensors(name: str, value: Any) -> list[tuple[str, torch.Tensor]]:
     """Return the tensors in nested tuples, lists, mappings and dataclasses: `name`, then `name[1]`, `name[key]`, …
 

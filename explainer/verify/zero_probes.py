@@ -123,7 +123,7 @@ def taken_apart(value: Any) -> tuple[dict[str, torch.Tensor], Callable[[dict[str
         return {"": value}, lambda tensors: tensors[""]
     if isinstance(value, PackedSequence):
         return {"[data]": value.data}, lambda tensors: value._replace(data=tensors["[data]"])
-    leaves, structure = tree_flatten_with_path(value)
+    leaves, structure = tree_flatten_with_path(value, is_leaf=lambda part: isinstance(part, PackedSequence))
     parts = {"".join(f"[{_key(part)}]" for part in path): leaf for path, leaf in leaves}
     inner = {
         where: taken_apart(leaf) for where, leaf in parts.items() if isinstance(leaf, torch.Tensor | PackedSequence)

@@ -123,6 +123,8 @@ class About:
         for name, (reason, times, first) in self._lacks.items():
             always = times == self.steps
             found[name] = reason if always else f"{reason} ({times} of {self.steps} steps, first in step {first})"
+        for name, reader in self._wiring.read_within.items() if self._wiring else ():
+            found.setdefault(name, f"the gradient is the whole tensor's: inside its layer {reader} is computed from it")
         if not self.loss_seen:
             found["loss"] = (
                 "no backward pass came through a criterion, and no loss was logged with recorder.log(loss=loss)"

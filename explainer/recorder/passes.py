@@ -184,7 +184,7 @@ class Listener:
                 now.put("activations", each, self._see("activations", tensor))
                 self._await_gradient(now, each, tensor, module)
             if now.wiring and tensors:
-                now.wiring.take_call(name, argument_tensors(args, kwargs), [tensor for _, tensor in tensors])
+                now.wiring.take_call(argument_tensors(args, kwargs), tensors)
 
         return hook
 

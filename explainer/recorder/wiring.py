@@ -21,6 +21,7 @@ class Wiring:
         self._given: dict[int, tuple[int, Any]] = {}  # a call's arguments: identity -> version, autograd node
         self.layers: dict[str, dict[str, Any]] = {}
         self.aliases: dict[str, str] = {}
+        self.read_within: dict[str, str] = {}  # an output -> another of the same layer that is computed from it
         self.criterion: dict[str, tuple[str, ...]] = {}
 
     def take_input(self, tensors: Iterable[torch.Tensor]) -> None:
@@ -32,9 +33,9 @@ class Wiring:
         """Take what a layer is given, before it may change that in place."""
         self._given = {id(each): (_version(each), each.grad_fn) for each in given}
 
-    def take_call(self, layer: str, given: list[torch.Tensor], returned: list[torch.Tensor]) -> None:
-        """Take one call of a layer: what it was given and what it returned."""
-        output = returned[0]
+    def take_call(self, given: list[torch.Tensor], returned: list[tuple[str, torch.Tensor]]) -> None:
+        """Take one call of a layer: what it was given and what it returned, the layer's own name first."""
+        layer, output = returned[0]
         feeders: dict[str, None] = {}
         node = output.grad_fn
         if self._given.get(id(output), (None, None))[0] == _version(output):  # what it was given, as it was
@@ -54,9 +55,27 @@ class Wiring:
             "fed_by": tuple(feeders),
             "unseen": self._upstream([before for _, before in self._given.values()])[1],
         }
+        if len(returned) > 1:
+            self._look_within(returned)
         self._given = {}
-        for tensor in returned:
+        for _, tensor in returned:
             self._label(tensor, layer)
+
+    def _look_within(self, returned: list[tuple[str, torch.Tensor]]) -> None:
+        """Find the outputs from which another output of the same call is computed."""
+        made_before = {node for _, node in self._given.values() if node is not None} | self._of_node.keys()
+        outputs = {tensor.grad_fn: name for name, tensor in returned if tensor.grad_fn not in made_before}
+        outputs.pop(None, None)
+        for reader in list(outputs):
+            waiting, seen = deque(follower for follower, _ in reader.next_functions), {reader}
+            while waiting:
+                node = waiting.popleft()
+                if node is None or node in seen or node in made_before:
+                    continue
+                seen.add(node)
+                if node in outputs:
+                    self.read_within.setdefault(outputs[node], outputs[reader])
+                waiting += [follower for follower, _ in node.next_functions]
 
     def take_criterion(self, given: torch.Tensor) -> None:
         """Take what the loss was computed from."""

@@ -7,6 +7,8 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest_plugins = ["pytester"]  # runs small suites of its own: how the plugin is tested
+
 # Before anything imports matplotlib, in this process and in those that tests start.
 os.environ["MPLBACKEND"] = "Agg"
 

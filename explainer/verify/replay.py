@@ -26,16 +26,8 @@ _RULE, _DIFFERENCE = "update, by the optimizer's rule", "update, from weight to 
 def verify_updates(trace: Trace) -> Report:
     """Compare each recorded update with the weights around it, and with what the optimizer makes of the gradient."""
     rows = [*_differences(trace), *_replayed(trace)]
-    if not rows:
-        rows = [Row("update", 0, "update", "cannot", reason=_nothing(trace))]
     title = f"updates: {len(trace)} recorded steps of {trace.model.optimizer or 'a run without an optimizer'}"
     return Report(title, tuple(rows), ADVICE)
-
-
-def _nothing(trace: Trace) -> str:
-    if not len(trace):
-        return "the trace holds no step"
-    return 'the trace keeps no updates or parameters in full: record with keep=("parameters", "updates", …)'
 
 
 def _differences(trace: Trace) -> Iterator[Row]:
@@ -67,6 +59,9 @@ def _replayed(trace: Trace) -> Iterator[Row]:
     for name in trace.parameters:
         if name not in moved:
             yield Row(name, 0, _RULE, "cannot", reason="the optimizer that was recorded does not have it")
+    if not len(trace):
+        yield Row("update", 0, _RULE, "cannot", reason=trace.missing.get("loss", "the trace holds no step"))
+        return
     replay = Replay(trace)
     steps = trace.steps.tolist()
     for index, step in enumerate(steps):
@@ -92,8 +87,9 @@ def _why_not(trace: Trace) -> str:
         return "the trace is of an older version, without the optimizer's settings: record again"
     if not hasattr(torch.optim, name):
         return f"{name} is not one of torch's own optimizers"
-    if not set(trace.parameters) & set(trace.parameter_gradients):
-        return 'the trace keeps no parameter gradients in full: record with keep=("parameter_gradients", …)'
+    lacking = [kind for kind in ("parameters", "parameter_gradients", "updates") if not len(getattr(trace, kind))]
+    if lacking:
+        return f"the trace keeps no {' and no '.join(lacking)} in full: record with keep={(*lacking, '…')}"
     if any("max_momentum" in group.settings for group in trace.model.parameter_groups):
         return "a scheduler changed the momentum too, and a trace holds only learning rates"
     return ""

@@ -86,4 +86,6 @@ def _let_go(holder: int) -> None:
 def _is_compiled(module: nn.Module) -> bool:
     compiler = sys.modules.get(_COMPILER)
     wrapper = compiler is not None and isinstance(module, compiler.OptimizedModule)
-    return wrapper or module._compiled_call_impl is not None
+    forward = hasattr(module.forward, "_torchdynamo_orig_callable")
+    disabled = getattr(module.forward, "_torchdynamo_disable", False)
+    return wrapper or module._compiled_call_impl is not None or (forward and not disabled)

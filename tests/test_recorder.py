@@ -619,15 +619,25 @@ def test_a_loss_for_each_example_counts_as_it_was_reduced() -> None:
     assert recorder.trace.scalars["loss"][0] == pytest.approx(loss.item(), rel=1e-6)
 
 
-def test_several_backward_passes_through_one_output_are_told() -> None:
-    model = seeded(mlp)
+def test_a_sum_of_gradients_whose_statistics_nobody_knows_is_told() -> None:
+    class Shifted(nn.Module):  # addition needs nothing for backward: it may come again without a word
+        def __init__(self) -> None:
+            super().__init__()
+            self.shift = nn.Parameter(torch.zeros(5))
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return x + self.shift
+
+    model = seeded(Shifted)
     optimizer = sgd(model)
     with explainer.record(model, optimizer=optimizer) as recorder:
         loss = model(batch_for(model, 0)[0]).sum()
-        loss.backward(retain_graph=True)
+        loss.backward()
         loss.backward()
         optimizer.step()
-    assert recorder.trace.missing["0"].startswith("several backward passes went through this output")
+    np.testing.assert_array_equal(recorder.trace.gradients["model"][0], np.full((8, 5), 2))
+    assert recorder.trace.missing["model"].startswith("several backward passes went through this output")
+    assert "model" not in recorder.trace.statistics.get("gradients", {})
 
 
 # Whatever happens

@@ -13,14 +13,19 @@ from torch.utils.hooks import RemovableHandle
 
 from explainer.errors import ExplainerWarning, RecordingError
 from explainer.recorder.about import About
-from explainer.recorder.guard import GuardedHook
+from explainer.recorder.backward import BackwardWatch
+from explainer.recorder.compiled import Uncompiled
+from explainer.recorder.distributed import own_rank, take_place
+from explainer.recorder.guard import GuardedHook, stay_in_this_process
 from explainer.recorder.options import Options, check_modules, read_options, select_layers
 from explainer.recorder.parameters import ParameterWatch
-from explainer.recorder.passes import Listener, Pass, union
+from explainer.recorder.passes import Listener
 from explainer.recorder.probe import Probe
+from explainer.recorder.steps import Steps
 from explainer.recorder.tensors import array_of
+from explainer.recorder.wrappers import named_parameters, unwrapped
 from explainer.trace import Trace, open_trace
-from explainer.writer import StepRecord, TraceWriter
+from explainer.writer import TraceWriter
 
 __all__ = ["Recorder", "record"]
 
@@ -42,8 +47,10 @@ def record(
     """Record a training run: `with explainer.record(model, "runs/digits", …) as recorder:` around your loop.
 
     Args:
-        model: What is trained; training is bitwise what it is without a recorder.
-        path: The trace's folder, written while the run goes on; without it the trace stays in memory.
+        model: What is trained; training is bitwise what it is without a recorder. Where `torch.compile` compiled it,
+            or a part, it runs uncompiled meanwhile, which is said.
+        path: The trace's folder, written while the run goes on; without it the trace stays in memory. Where several
+            processes train together, each records into its own `rank0`, `rank1`, … inside.
         criterion: The loss module; its call gives the loss, the targets and ∂loss/∂(its input). Where it is called
             several times in a step, the loss is what backward went through: the sum, each call with its own factor.
             With a functional loss call `recorder.log(loss=loss)` instead.
@@ -69,6 +76,8 @@ def record(
     """
     options = read_options(every, examples, keep, max_bytes)
     check_modules(model, criterion, optimizer)
+    uncompiled = Uncompiled(model)
+    model = unwrapped(model)
     chosen = select_layers(model, layers)
     inside = {id(parameter) for layer in chosen.values() for parameter in layer.parameters()}
     return Recorder(
@@ -78,9 +87,12 @@ def record(
         optimizer=optimizer,
         options=options,
         layers=chosen,
-        parameters={name: each for name, each in model.named_parameters() if layers is None or id(each) in inside},
+        parameters={
+            name: each for name, each in named_parameters(model).items() if layers is None or id(each) in inside
+        },
         probe=None if probe is None else Probe(model, chosen, criterion, probe),
         overwrite=overwrite,
+        uncompiled=uncompiled,
     )
 
 
@@ -103,39 +115,50 @@ class Recorder:
         parameters: dict[str, nn.Parameter],
         probe: Probe | None,
         overwrite: bool,
+        uncompiled: Uncompiled,
     ) -> None:
         self.failure: Exception | None = None
         self._path, self._overwrite = path, overwrite
+        self._model, self._layers, self._uncompiled = model, layers, uncompiled
         self._optimizer, self._options, self._parameters, self._probe = optimizer, options, parameters, probe
         self._about = About(model, layers, parameters, criterion, optimizer, options)
-        self._listener = Listener(model, layers, criterion, options, guard=self._guard, begin=self._begin_pass)
+        self._criterion = criterion
         self._handles: list[RemovableHandle] = []
         self._state = "new"  # then "running", then "over"
-        self._step = 0  # the step that is going on
-        self._recording = False  # whether it is recorded
-        self._begun = False  # whether its first forward pass has begun
-        self._logged: dict[str, float] = {}  # in it
-        self._probed: tuple[dict[str, torch.Tensor], float | None] = ({}, None)  # what the probe showed before it
-        self._owed: StepRecord | None = None  # a step closed by hand, whose update is still to be seen
-        self._due = False  # whether the open shard is to be finished before the next step
 
     # The life of a recording
 
     def __enter__(self) -> "Recorder":
         if self._state != "new":
             raise RecordingError("this recorder was used already: call explainer.record again for another run")
+        self._about.rank = rank = own_rank()
+        if self._path is not None:
+            self._path = take_place(self._path, rank, overwrite=self._overwrite)
         self._writer = TraceWriter(self._path, overwrite=self._overwrite)
-        self._watch = ParameterWatch(self._parameters, self._writer, self._options.keep)
+        watch = ParameterWatch(self._parameters, self._writer, self._options.keep)
+        backward = BackwardWatch(self._parameters.values(), self._guard)
+        self._steps = Steps(self._options, self._writer, watch, backward, self._about, self._probe, self._uncompiled)
+        self._listener = self._steps.listener = Listener(
+            self._model,
+            self._layers,
+            self._criterion,
+            self._options,
+            backward=backward,
+            guard=self._guard,
+            begin=self._steps.begin_pass,
+        )
         if self._probe is not None:
             self._writer.keep_constant("probe.inputs", array_of(self._probe.inputs))
             if self._probe.targets is not None:
                 self._writer.keep_constant("probe.targets", array_of(self._probe.targets))
         self._writer.describe(self._about.to_json())
         self._state = "running"
+        stay_in_this_process(self)
         self._handles = [self._listener.follow()]
+        self._uncompiled.watch([self._model, *self._layers.values()], self._guard)
         if self._optimizer is not None:
-            self._handles.append(self._optimizer.register_step_post_hook(self._guard(self._after_optimizer)))
-        self._guard(self._look_ahead)()
+            self._handles += self._steps.follow(self._optimizer, self._guard)
+        self._guard(self._steps.look_ahead)()
         return self
 
     def __exit__(
@@ -143,25 +166,31 @@ class Recorder:
     ) -> None:
         self._take_hooks_off()
         if self._state == "running":
-            self._guard(self._finish)()
-            self._state = "over"
-            self._writer.close()
+            try:
+                self._guard(self._finish)()
+            finally:
+                self._state = "over"
+                self._writer.close()
             if error is None and self.failure is None and not self._about.backward_seen:
                 warnings.warn(self._about.nothing(), ExplainerWarning, stacklevel=2)
 
     def _finish(self) -> None:
-        self._settle()
-        self._watch.finish(self._step)
-        self._flush()
+        self._steps.finish()
         self._writer.drain()
         self._writer.describe(self._about.to_json(), finished=True)
 
     def _take_hooks_off(self) -> None:
+        self._uncompiled.release()
         self._listener.detach()
         self._listener.forget()
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def abandon(self) -> None:
+        """Record no more, and finish nothing: what a forked process does with its copy of a recorder."""
+        self._state = "over"
+        self._uncompiled.release()
 
     def _guard(self, function: Callable[..., Any]) -> GuardedHook:
         """Keep a failure of the recorder away from the training."""
@@ -172,13 +201,14 @@ class Recorder:
 
     def _fail(self, error: Exception) -> None:
         self.failure = error
-        self._about.failure = f"the recording ended in step {self._step}: {type(error).__name__}: {error}"
+        self._about.failure = f"the recording ended in step {self._steps.number}: {type(error).__name__}: {error}"
         self._take_hooks_off()
         with contextlib.suppress(OSError):  # the disk may be full; what stands there opens all the same
             self._writer.describe(self._about.to_json())
         kept = "" if self._path is None else f" What was finished before stays in {self._path}."
         warnings.warn(
-            f"the recording ended in step {self._step}; training goes on. {type(error).__name__}: {error}.{kept}",
+            f"the recording ended in step {self._steps.number}; training goes on. "
+            f"{type(error).__name__}: {error}.{kept}",
             ExplainerWarning,
             stacklevel=3,
         )
@@ -195,8 +225,7 @@ class Recorder:
         if self._state == "new":
             raise RecordingError("nothing is recorded yet: the recording begins with `with explainer.record(…)`")
         if self._state == "running":
-            if not self._begun:
-                self._guard(self._pause)()
+            self._guard(self._steps.pause)()
             self._guard(self._writer.drain)()
         if self._path is not None:
             return open_trace(self._path)
@@ -216,10 +245,8 @@ class Recorder:
             except (TypeError, ValueError, RuntimeError) as error:
                 raise RecordingError(f"log({name}=…): {type(value).__name__} is not one number") from error
             self._about.loss_seen |= name == "loss"
-            if self._begun or self._step == 0:
-                self._logged[name] = number
-            elif self._state == "running" and (last := self._writer.last) and last.step == self._step - 1:
-                last.scalars[name] = number
+            if self._state == "running":
+                self._steps.log(name, number)
 
     def note(self, **facts: Any) -> None:
         """Keep facts about the run with the trace, in JSON's types: `trace.notes`."""
@@ -235,119 +262,4 @@ class Recorder:
             raise RecordingError("recorder.step: the optimizer given to record closes each step; leave this call out")
         if loss is not None:
             self.log(loss=loss)
-        self._guard(self._close)(by_hand=True)
-
-    # Steps
-
-    def _begin_pass(self) -> bool:
-        """Get ready for a forward pass; returns whether it is recorded."""
-        self._begun = self._about.forward_seen = True
-        self._settle()
-        if not self._recording:
-            return False
-        if self._due:
-            self._flush()
-        if self._watch.begin(self._step) and self._probe is not None:
-            self._probed = self._probe.run()
-        return True
-
-    def _after_optimizer(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
-        self._close(by_hand=False)
-
-    def _close(self, *, by_hand: bool) -> None:
-        follows = bool(self._options.every(self._step + 1))
-        if self._recording:
-            self._close_recorded(by_hand=by_hand, follows=follows)
-        elif self._due and self._owed is None:
-            self._flush()
-        self._step += 1
-        self._begun = False
-        self._logged = {}
-        self._look_ahead(follows)
-
-    def _look_ahead(self, follows: bool | None = None) -> None:
-        self._recording = bool(self._options.every(self._step)) if follows is None else follows
-        if self._recording:
-            self._listener.describing = self._about.describing
-            self._listener.attach()
-        else:
-            self._listener.detach()
-
-    def _close_recorded(self, *, by_hand: bool, follows: bool) -> None:
-        passes = self._listener.take()
-        record = StepRecord(self._step)
-        before = self._writer.nbytes
-        self._store_passes(record, passes)
-        self._store_probe(record)
-        record.moments["parameters"] = self._watch.weights(self._step)
-        record.moments["parameter_gradients"], without = self._watch.gradients(self._step)
-        record.scalars.update(self._scalars(passes))
-        record.events = [event for each in passes for event in each.events] + ["update"]
-        self._about.take_step(self._step, passes, without)
-        self._due = self._writer.due
-        if by_hand:
-            self._owed = record
-        else:
-            full = self._outgrows(2 * (self._writer.nbytes - before))  # the update may come, and the next step
-            continues = follows and not full and not self._due
-            record.moments["updates"] = self._watch.close(self._step, continues=continues)
-            if full:
-                self._keep_no_more()
-        self._writer.close_step(record)
-
-    def _settle(self) -> None:
-        """See the update of a step that was closed by hand."""
-        if self._owed is not None:
-            self._owed.moments["updates"] = self._watch.close(self._owed.step, continues=False)
-            self._owed = None
-            if self._outgrows(0):
-                self._keep_no_more()
-
-    def _outgrows(self, more: int) -> bool:
-        return bool(self._listener.keep) and self._writer.nbytes + more > self._options.max_bytes
-
-    def _keep_no_more(self) -> None:
-        self._listener.keep = self._watch.keep = frozenset()
-        self._about.full_at = self._step
-        warnings.warn(
-            f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self._step}: from here on only "
-            "statistics are kept; every=, examples=, layers= and keep= make a trace smaller, max_bytes= allows more",
-            ExplainerWarning,
-            stacklevel=2,
-        )
-
-    def _flush(self) -> None:
-        self._writer.describe(self._about.to_json())
-        self._writer.flush()
-        self._due = False
-
-    def _pause(self) -> None:
-        """Finish the open shard between two steps, for somebody who looks."""
-        if self._owed is None:
-            self._watch.finish(self._step)
-            self._flush()
-
-    # What a step showed
-
-    def _store_passes(self, record: StepRecord, passes: list[Pass]) -> None:
-        for kind in ("inputs", "activations", "gradients", "targets", "criterion"):
-            seen = union(passes, kind, self._options.examples)
-            record.moments[kind] = {name: each.moments for name, each in seen.items() if each.moments is not None}
-            kept = {name: each.kept for name, each in seen.items() if each.kept is not None}
-            self._writer.keep(kind, self._step, kept)
-
-    def _store_probe(self, record: StepRecord) -> None:
-        activations, loss = self._probed
-        if self._listener.keep:
-            self._writer.keep("probe", self._step, {name: array_of(each) for name, each in activations.items()})
-        if loss is not None:
-            record.scalars["probe_loss"] = loss
-        self._probed = ({}, None)
-
-    def _scalars(self, passes: list[Pass]) -> dict[str, float]:
-        losses = [loss for each in passes for loss in each.losses]
-        found = {"loss": sum(losses)} if losses else {}
-        self._about.loss_seen |= bool(losses)
-        for index, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
-            found[f"learning_rate[{index}]" if index else "learning_rate"] = float(group["lr"])
-        return found | self._logged
+        self._guard(self._steps.close)(by_hand=True)

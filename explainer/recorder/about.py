@@ -10,10 +10,12 @@ import torch
 from torch import nn
 
 from explainer import __version__
+from explainer.recorder.distributed import Rank
 from explainer.recorder.options import KINDS, Options
-from explainer.recorder.passes import Pass
+from explainer.recorder.seen import Pass
 from explainer.recorder.wiring import Wiring, describe
 
+_IN_PARTS = "several backward passes went through this output, and the statistics of their sum are not known"
 _UNSEEN = "no gradient arrived: the loss does not depend on this output"
 
 
@@ -33,6 +35,8 @@ class About:
         self.steps = 0
         self.forward_seen = self.backward_seen = self.loss_seen = False
         self.failure: str | None = None
+        self.rank: Rank | None = None
+        self.discarded = 0  # backward passes whose gradients were thrown away
         self.full_at: int | None = None  # the step in which max_bytes was reached
         self._model, self._layers, self._parameters = model, layers, parameters
         self._criterion, self._optimizer, self._options = criterion, optimizer, options
@@ -66,7 +70,7 @@ class About:
             else:
                 self._lack(step, name, reasons.get(name, _UNSEEN))
         for name in {name for each in passes for name in each.repeated}:
-            self._lack(step, name, "several backward passes went through this output: the gradient is the last one's")
+            self._lack(step, name, _IN_PARTS)
         for name in without_gradient:
             frozen = not self._parameters[name].requires_grad
             self._lack(step, name, "no parameter gradient: " + ("it is frozen" if frozen else "none arrived"))
@@ -111,10 +115,17 @@ class About:
             "layers": list(self._order),
             "missing": self._missing(),
             "aliases": dict(self._wiring.aliases) if self._wiring else {},
-            "notes": dict(self.notes),
+            "notes": self._all_notes(),
             "failure": self.failure,
             "full_at": self.full_at,
+            "rank": {"rank": self.rank.number, "of": self.rank.of} if self.rank else None,
         }
+
+    def _all_notes(self) -> dict[str, Any]:
+        if not self.discarded:
+            return dict(self.notes)
+        said = f"{self.discarded} backward passes are not recorded: their gradients were thrown away before a step"
+        return {"discarded": said} | self.notes
 
     def _missing(self) -> dict[str, str]:
         if not self.steps:

@@ -5,8 +5,7 @@ operations. What is kept is cloned at the hook, so that nothing later can reach 
 """
 
 import weakref
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
@@ -15,50 +14,18 @@ from torch import nn
 from torch.utils.hooks import RemovableHandle
 
 from explainer.moments import moments_of
+from explainer.recorder.backward import OUTSIDE, BackwardWatch, current_task
+from explainer.recorder.callers import functions_above
+from explainer.recorder.checkpointing import Segments
 from explainer.recorder.guard import GuardedHook
 from explainer.recorder.options import Options
+from explainer.recorder.seen import Judgement, Pass, Seen
 from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
-from explainer.recorder.views import Views
 from explainer.recorder.wiring import Wiring
-from explainer.statistics import Moments, merged
-from explainer.storage import Array
-
-
-@dataclass(slots=True)
-class Seen:
-    """One tensor as it passed by: a copy of its first examples, if kept, and the moments of all of it, if wanted."""
-
-    kept: Array | None  # (example, …)
-    moments: Moments | None = None
-
-
-@dataclass
-class Pass:
-    """What one forward pass, and the backward pass that answered it, showed."""
-
-    seen: dict[str, dict[str, Seen]] = field(default_factory=dict)  # kind -> name -> tensor
-    losses: list[float] = field(default_factory=list)  # of each criterion call, times what backward weighted it with
-    calls: dict[str, int] = field(default_factory=dict)
-    events: list[str] = field(default_factory=list)
-    no_gradient: dict[str, str] = field(default_factory=dict)  # outputs of which none can be had, and the reason
-    views: Views = field(default_factory=Views)
-    repeated: set[str] = field(default_factory=set)  # outputs that several gradients came back to
-    answered: bool = False  # whether a gradient came back
-    waiting: list[weakref.ref[Any]] = field(default_factory=list)  # for gradients; they die with autograd's graph
-    wiring: Wiring | None = None
-
-    def put(self, kind: str, name: str, seen: Seen) -> None:
-        """Keep what was seen under its kind and name."""
-        self.seen.setdefault(kind, {})[name] = seen
-
-    @property
-    def pending(self) -> bool:
-        """Whether a gradient came back or may still come."""
-        return self.answered or any(each() is not None for each in self.waiting)
-
 
 NO_GRADIENT = "no gradient: the output does not require one"
 LEAF = "no gradient: the output is a parameter, or an input that requires a gradient, which is not a layer's to tell"
+NOT_AGAIN = "no gradient: the layer ran without gradients inside an autograd function that did not call it again"
 CHANGED = "no gradient: the output is a view that was changed in place, and its memory may have other readers"
 
 Guard = Callable[[Callable[..., Any]], GuardedHook]
@@ -70,6 +37,7 @@ class Listener:
     Args:
         layers: The modules to listen to, by name.
         options: Says which kinds of tensors, and how many examples of them, are kept in full.
+        backward: Tells which gradients count.
         guard: Wraps every hook, so that a failure of the recorder is none of the training's.
         begin: Called before a forward pass that may be trained on; says whether it is to be recorded.
     """
@@ -81,16 +49,20 @@ class Listener:
         criterion: nn.Module | None,
         options: Options,
         *,
+        backward: BackwardWatch,
         guard: Guard,
         begin: Callable[[], bool],
     ) -> None:
         self._model, self._layers, self._criterion = model, layers, criterion
         self.keep, self._examples = options.keep, options.examples
-        self._guard, self._begin = guard, begin
+        self._backward, self._guard, self._begin = backward, guard, begin
         self._handles: list[RemovableHandle] = []
         self._describing_handles: list[RemovableHandle] = []
         self._passes: list[Pass] = []
+        self._segments = Segments()
         self._inside = False  # whether a forward pass of the whole model, that is recorded, is going on
+        self._idle = False  # whether one that is not recorded is going on
+        self.asleep = False  # whether what happens is not to be recorded
         self.describing = True  # until the wiring of the model is known
 
     def follow(self) -> RemovableHandle:
@@ -129,12 +101,16 @@ class Listener:
     def forget(self) -> None:
         """Drop the passes seen so far; gradients that still arrive for them are ignored."""
         self._passes = []
-        self._inside = False
+        self._inside = self._idle = False
+        self._backward.forget()
 
     def take(self) -> list[Pass]:
         """Return the passes that were trained on, else the last that ran, and forget all."""
         passes = [each for each in self._passes if each.answered] or self._passes[-1:]
+        tasks = {task for each in passes for task in each.tasks}
+        tasks = tasks or {task for each in passes for judgement in each.judgements for task in judgement.terms}
         for each in passes:
+            each.conclude(tasks)
             each.no_gradient |= dict.fromkeys(each.views.changed(), CHANGED)
         self.forget()
         return passes
@@ -142,7 +118,10 @@ class Listener:
     # Forward
 
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if not torch.is_grad_enabled() or not self._begin():
+        if self.asleep or current_task() != OUTSIDE:
+            return
+        self._idle = not (torch.is_grad_enabled() or _may_come_again(functions_above().forward))
+        if self._idle or not self._begin():
             return
         now = self._open()
         self._inside = True
@@ -161,76 +140,198 @@ class Listener:
         return self._passes[-1]
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        self._inside = False
+        if current_task() != OUTSIDE:
+            return
+        if self._inside and isinstance(output, torch.Tensor):
+            self._passes[-1].output = weakref.ref(output)
+        self._inside = self._idle = False
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if self._passes and (wiring := self._passes[-1].wiring):
+        if current_task() == OUTSIDE and self._passes and (wiring := self._passes[-1].wiring):
             wiring.take_arguments(argument_tensors(args, kwargs))
 
     def _hook(self, layer: str) -> Callable[..., None]:
         # It returns None: the output stays the model's own.
         def hook(module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-            if not torch.is_grad_enabled() and not self._inside:
-                return  # validation; inside a pass it is a part that is not trained
-            if not self._passes or self._passes[-1].answered:
-                self._begin()  # a part of the model was called by itself
-                self._open()
-            now = self._passes[-1]
+            if self.asleep:
+                return
+            if current_task() != OUTSIDE:
+                self._repeat(layer, lambda call, root: self._await_layer(call, module, output, root))
+                return
+            function = None
+            if not torch.is_grad_enabled():
+                if self._idle:
+                    return  # validation
+                function = functions_above().forward
+                if not (self._inside or _may_come_again(function)):
+                    return  # validation; inside a pass it is a part that is not trained
+            now = self._pass_of_part()
             call = now.calls[layer] = now.calls.get(layer, -1) + 1
             name = f"{layer}:{call}" if call else layer
             now.events.append(f"forward {name}")
             tensors = named_tensors(name, output)
             for each, tensor in tensors:
                 now.put("activations", each, self._see("activations", tensor))
-                self._await_gradient(now, each, tensor, module)
+                if function is None:
+                    self._await_gradient(now, each, tensor, module)
+                else:
+                    now.no_gradient[each] = NOT_AGAIN
+            if function is not None:
+                self._note(function, layer, now, (now, name))
             if now.wiring and tensors:
                 now.wiring.take_call(argument_tensors(args, kwargs), tensors)
 
         return hook
 
+    def _pass_of_part(self) -> Pass:
+        """Return the pass that a layer's call belongs to; a part of the model may be called by itself."""
+        if self._passes and not self._passes[-1].answered:
+            now = self._passes[-1]
+            if self._inside or not now.waiting or now.pending:
+                return now  # else its graph is gone: it failed on the way, or was validation
+        self._begin()
+        return self._open()
+
     def _judge(self, module: nn.Module, args: Any, kwargs: Any, output: Any) -> None:
-        if not self._passes or not isinstance(output, torch.Tensor) or not output.requires_grad:
+        if self.asleep or not self._passes or not isinstance(output, torch.Tensor):
             return
-        now = self._passes[-1]
         given = argument_tensors(args, kwargs)
+        if current_task() != OUTSIDE:
+            self._repeat(_CRITERION, lambda call, root: self._await_judgement(call, module, output, given[0], root))
+            return
+        function = None if output.requires_grad else functions_above().forward
+        if not output.requires_grad and not _may_come_again(function):
+            return
+        now = self._passes[-1] if len(self._passes) == 1 else self._pass_that_returned(given[0])
+        judgement = Judgement(output.detach().clone(), len(now.events))
         now.events.append("loss")
-        loss = output.detach().clone()
-        output.register_hook(self._guard(lambda weight: now.losses.append(float((weight * loss).sum()))))
-        for index, target in enumerate(given[1:]):
-            now.put("targets", f"targets[{index}]" if index else "targets", self._see("targets", target))
-        now.put("criterion", "input", self._see("activations", given[0], summarised=False))
-        self._await_gradient(now, "gradient", given[0], module, kind="criterion")
+        now.judgements.append(judgement)
+        judgement.seen["targets"] = {
+            f"targets[{index}]" if index else "targets": self._see("targets", target)
+            for index, target in enumerate(given[1:])
+        }
+        judgement.seen["criterion"] = {"input": self._see("activations", given[0], summarised=False)}
+        if function is None:
+            self._await_judgement((now, judgement), module, output, given[0])
+        else:
+            self._note(function, _CRITERION, now, (now, judgement))
         if now.wiring:
             now.wiring.take_criterion(given[0])
+
+    def _pass_that_returned(self, tensor: torch.Tensor) -> Pass:
+        """Return the pass whose output a criterion is given, perhaps in another shape; else the last."""
+        for each in reversed(self._passes):
+            output = None if each.output is None else each.output()
+            if output is not None and (output is tensor or output is tensor._base):
+                return each
+        return self._passes[-1]
+
+    # Layers that run again inside backward
+
+    def _note(self, function: Any, layer: str, now: Pass, call: Any) -> None:
+        self._segments.note(function, layer, call)
+        now.waiting.append(weakref.ref(function))
+
+    def _repeat(self, layer: str, await_gradients: Callable[[Any, int], None]) -> None:
+        """Find which call is repeated, and wait for the gradients of the repetition in its name."""
+        above = functions_above()
+        segment = self._segments.of(above.backward)
+        call = None if segment is None else segment.next(layer)
+        if segment is None or call is None:
+            return
+        root = current_task() if segment.root is None else segment.root
+        if above.forward is not None:  # a checkpoint inside a checkpoint
+            self._segments.note(above.forward, layer, call, root)
+            return
+        self._backward.arrive(root, self._passes)
+        await_gradients(call, root)
+
+    def _await_layer(self, call: tuple[Pass, str], module: nn.Module, output: Any, root: int) -> None:
+        now, name = call
+        for each, tensor in named_tensors(name, output):
+            now.no_gradient.pop(each, None)
+            self._await_gradient(now, each, tensor, module, root)
 
     # Backward
 
     def _await_gradient(
-        self, now: Pass, name: str, tensor: torch.Tensor, module: nn.Module, kind: str = "gradients"
+        self, now: Pass, name: str, tensor: torch.Tensor, module: nn.Module, root: int | None = None
     ) -> None:
-        of_layer = kind == "gradients"
-        if tensor.grad_fn is None:
-            if of_layer:  # on a leaf a hook would stay, and the next step would add another
-                now.no_gradient[name] = LEAF if tensor.requires_grad else NO_GRADIENT
+        if tensor.grad_fn is None:  # on a leaf a hook would stay, and the next step would add another
+            now.no_gradient[name] = LEAF if tensor.requires_grad else NO_GRADIENT
             return
         reading = None
         if tensor._base is not None:
-            tensor, reading = now.views.way_to(name if of_layer else "", tensor, module)
+            tensor, reading = now.views.way_to(name, tensor, module)
+        again = root is not None and _may_come_back()
 
         def receive(gradient: torch.Tensor) -> None:
-            now.answered = True
+            task = current_task() if root is None else root
+            if self.asleep or not self._backward.arrive(task, self._passes):
+                return
+            now.tasks.add(task)
             found = gradient if reading is None else reading(gradient)
             if found is None:
                 return  # it is not the whole gradient
-            if of_layer:
-                if name in now.seen.get(kind, {}):
-                    now.repeated.add(name)
-                now.events.append(f"backward {name}")
-            now.put(kind, name, self._see("gradients", found, summarised=of_layer))
+            now.events.append(f"backward {name}")
+            gradients = now.seen.setdefault("gradients", {})
+            before = gradients.get(name)
+            if before is not None:
+                found = self._add(now, name, before, found)
+            if found is not None:
+                gradients[name] = self._see("gradients", found)
+                if again or _may_come_back():
+                    now.whole[name] = found.detach().clone()
 
+        self._listen(now, tensor, receive)
+
+    def _listen(self, now: Pass, tensor: torch.Tensor, receive: Callable[[torch.Tensor], None]) -> None:
         hook = self._guard(receive)
         tensor.register_hook(hook)
         now.waiting.append(weakref.ref(hook))
+
+    def _add(self, now: Pass, name: str, before: Seen, part: torch.Tensor) -> torch.Tensor | None:
+        """Add a part of a gradient to what came before; returns the sum, if all that came before was held on to."""
+        if (whole := now.whole.pop(name, None)) is not None:
+            return whole + part
+        if before.kept is not None:
+            values = array_of(part)
+            before.kept = before.kept + (values[: len(before.kept)] if values.ndim else values)
+        before.moments = None
+        now.repeated.add(name)
+        return None
+
+    def _await_judgement(
+        self,
+        call: tuple[Pass, Judgement],
+        module: nn.Module,
+        output: torch.Tensor,
+        given: torch.Tensor,
+        root: int | None = None,
+    ) -> None:
+        now, judgement = call
+
+        def weigh(weight: torch.Tensor) -> None:
+            task = current_task() if root is None else root
+            if not self.asleep and self._backward.arrive(task, self._passes):
+                term = float((weight * judgement.value).sum())
+                judgement.terms[task] = judgement.terms.get(task, 0.0) + term
+
+        if output.requires_grad:
+            self._listen(now, output, weigh)
+        if given.grad_fn is None:
+            return
+        reading = None
+        if given._base is not None:
+            given, reading = now.views.way_to("", given, module)
+
+        def receive(gradient: torch.Tensor) -> None:
+            task = current_task() if root is None else root
+            found = gradient if reading is None else reading(gradient)
+            if not self.asleep and found is not None and self._backward.arrive(task, self._passes):
+                judgement.seen["criterion"]["gradient"] = self._see("gradients", found, summarised=False)
+
+        self._listen(now, given, receive)
 
     def _see(self, kind: str, tensor: torch.Tensor, *, summarised: bool = True) -> Seen:
         values = array_of(tensor)
@@ -240,26 +341,13 @@ class Listener:
         return Seen(kept, moments_of(values.reshape(-1)) if summarised else None)
 
 
-def union(passes: Sequence[Pass], kind: str, examples: int | None) -> dict[str, Seen]:
-    """Join what several passes of one step showed, as if their batches had been one.
-
-    Returns:
-        Per name the first `examples` examples over all passes, and the moments of all examples.
-    """
-    if len(passes) == 1:
-        return passes[0].seen.get(kind, {})
-    joined: dict[str, Seen] = {}
-    for each in passes:
-        for name, seen in each.seen.get(kind, {}).items():
-            before = joined.get(name)
-            joined[name] = seen if before is None else _append(before, seen, examples)
-    return joined
+_CRITERION = ""  # stands for the criterion where layers are named
 
 
-def _append(first: Seen, second: Seen, examples: int | None) -> Seen:
-    kept = first.kept
-    if kept is not None and second.kept is not None and kept.ndim and kept.shape[1:] == second.kept.shape[1:]:
-        room = None if examples is None else examples - len(kept)
-        kept = kept if room == 0 else np.concatenate([kept, second.kept[:room]])
-    both = merged(first.moments, second.moments) if first.moments and second.moments else None
-    return Seen(kept, both)
+def _may_come_again(function: Any) -> bool:
+    """Tell whether an autograd function may call its layers again in its backward pass."""
+    return function is not None and any(function.needs_input_grad)
+
+
+_may_come_back: Callable[[], bool] = torch._C._autograd._get_current_graph_task_keep_graph
+"""Whether the graph outlives the backward pass that is going on, so that another may come."""

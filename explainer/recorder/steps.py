@@ -1,0 +1,249 @@
+"""The account of the steps: when one begins and ends, and what of it goes into the trace."""
+
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch.utils.hooks import RemovableHandle
+
+from explainer.errors import ExplainerWarning
+from explainer.recorder import scaling
+from explainer.recorder.about import About
+from explainer.recorder.backward import BackwardWatch
+from explainer.recorder.compiled import NOTE, Uncompiled
+from explainer.recorder.optimizing import OptimizerWatch
+from explainer.recorder.options import Options
+from explainer.recorder.parameters import ParameterWatch, Table
+from explainer.recorder.passes import Listener
+from explainer.recorder.probe import Probe
+from explainer.recorder.seen import Pass, union
+from explainer.recorder.tensors import array_of
+from explainer.writer import StepRecord, TraceWriter
+
+
+@dataclass
+class Shown:
+    """What the forward and backward passes of a step showed."""
+
+    passes: list[Pass]
+    gradients: tuple[Table, list[str]]  # of the parameters; and those that have none
+    norm: float | None  # of the gradients as backward left them
+
+
+@dataclass
+class Going:
+    """What is known of the step that is going on."""
+
+    begun: bool = False  # whether its first forward pass has begun
+    logged: dict[str, float] = field(default_factory=dict)
+    probed: tuple[dict[str, torch.Tensor], float | None] = field(default_factory=lambda: ({}, None))
+    shown: Shown | None = None  # by the first evaluation of a closure
+
+
+class Steps:
+    """Opens and closes steps, and puts what they showed into the trace."""
+
+    def __init__(
+        self,
+        options: Options,
+        writer: TraceWriter,
+        watch: ParameterWatch,
+        backward: BackwardWatch,
+        about: About,
+        probe: Probe | None,
+        uncompiled: Uncompiled,
+    ) -> None:
+        self.number = 0  # of the step that is going on
+        self.listener: Listener
+        self._optimizer: torch.optim.Optimizer | None = None
+        self._optimizing: OptimizerWatch | None = None
+        self._options, self._writer, self._watch, self._backward = options, writer, watch, backward
+        self._about, self._probe, self._uncompiled = about, probe, uncompiled
+        self._recording = False  # whether the step that is going on is recorded
+        self._now = Going()
+        self._owed: StepRecord | None = None  # a step closed by hand, whose update is still to be seen
+        self._due = False  # whether the open shard is to be finished before the next step
+
+    def follow(self, optimizer: torch.optim.Optimizer, guard: Callable[..., Any]) -> list[RemovableHandle]:
+        """Have an optimizer close the steps."""
+        self._optimizer, self._optimizing = optimizer, OptimizerWatch(optimizer, self, guard)
+        return self._optimizing.follow()
+
+    # What happens in a step
+
+    def begin_pass(self) -> bool:
+        """Get ready for a forward pass; returns whether it is recorded."""
+        self._now.begun = self._about.forward_seen = True
+        self._settle()
+        if not self._recording:
+            return False
+        self._uncompiled.look_up()
+        if self._due:
+            self._flush()
+        if self._watch.begin(self.number) and self._probe is not None:
+            self._now.probed = self._probe.run()
+        return True
+
+    def before_update(self) -> bool:
+        """See the weights, if no forward pass of this step has; returns whether the step is recorded."""
+        self._now.shown = None
+        if self._recording and not self._now.begun:
+            if self._due:
+                self._flush()
+            self._watch.begin(self.number)
+        return self._recording
+
+    def first_evaluation(self) -> None:
+        """Take what a closure's first evaluation showed: it was made at the weights that the step starts from."""
+        self._now.shown = self._take()
+
+    def heed(self, heed: bool) -> None:
+        """Say whether the passes that follow are to be recorded."""
+        self.listener.asleep = not heed
+
+    def after_update(self) -> None:
+        """Close the step that an optimizer has made."""
+        self.close(by_hand=False)
+
+    def log(self, name: str, number: float) -> None:
+        """Keep a number of the step that is going on, or of the one just closed if the next has not begun."""
+        if self._now.begun or self.number == 0:
+            self._now.logged[name] = number
+        elif (last := self._writer.last) and last.step == self.number - 1:
+            last.scalars[name] = number
+
+    # Its end
+
+    def close(self, *, by_hand: bool) -> None:
+        """End the step that is going on.
+
+        Args:
+            by_hand: Whether its update may still be to come.
+        """
+        follows = bool(self._options.every(self.number + 1))
+        if self._recording:
+            self._close_recorded(by_hand=by_hand, follows=follows)
+        elif self._due and self._owed is None:
+            self._flush()
+        self.number += 1
+        self._now = Going()
+        self.look_ahead(follows)
+
+    def look_ahead(self, follows: bool | None = None) -> None:
+        """Listen if the step that comes is to be recorded."""
+        self._uncompiled.hold()
+        self._recording = bool(self._options.every(self.number)) if follows is None else follows
+        if self._recording:
+            self.listener.describing = self._about.describing
+            self.listener.attach()
+        else:
+            self.listener.detach()
+
+    def _close_recorded(self, *, by_hand: bool, follows: bool) -> None:
+        if self._uncompiled.seen and "torch.compile" not in self._about.notes:
+            self._about.notes["torch.compile"] = NOTE
+            warnings.warn(f"torch.compile: the model {NOTE}", ExplainerWarning, stacklevel=2)
+        before = self._writer.nbytes
+        shown = self._now.shown or self._take()
+        self.listener.forget()
+        record = StepRecord(self.number)
+        if self._optimizing is not None and self._optimizing.scale != 1:
+            scaling.unscale(shown.passes, self._optimizing.scale)
+        self._store_passes(record, shown.passes)
+        self._store_probe(record)
+        record.moments["parameters"] = self._watch.weights(self.number)
+        record.moments["parameter_gradients"], without = shown.gradients
+        record.scalars.update(self._scalars(shown))
+        record.events = [event for each in shown.passes for event in each.events] + ["update"]
+        self._about.take_step(self.number, shown.passes, without)
+        self._about.discarded = self._backward.discarded
+        self._due = self._writer.due
+        if by_hand:
+            self._owed = record
+        else:
+            full = self._outgrows(2 * (self._writer.nbytes - before))  # the update may come, and the next step
+            continues = follows and not full and not self._due
+            record.moments["updates"] = self._watch.close(self.number, continues=continues)
+            if full:
+                self._keep_no_more()
+        self._writer.close_step(record)
+
+    def _take(self) -> Shown:
+        norm = self._backward.norm()
+        return Shown(self.listener.take(), self._watch.gradients(self.number), norm)
+
+    def _settle(self) -> None:
+        """See the update of a step that was closed by hand."""
+        if self._owed is not None:
+            self._owed.moments["updates"] = self._watch.close(self._owed.step, continues=False)
+            self._owed = None
+            if self._outgrows(0):
+                self._keep_no_more()
+
+    def _outgrows(self, more: int) -> bool:
+        return bool(self.listener.keep) and self._writer.nbytes + more > self._options.max_bytes
+
+    def _keep_no_more(self) -> None:
+        self.listener.keep = self._watch.keep = frozenset()
+        self._about.full_at = self.number
+        warnings.warn(
+            f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self.number}: from here on only "
+            "statistics are kept; every=, examples=, layers= and keep= make a trace smaller, max_bytes= allows more",
+            ExplainerWarning,
+            stacklevel=2,
+        )
+
+    # Between the steps
+
+    def pause(self) -> None:
+        """Finish the open shard between two steps, for somebody who looks."""
+        if not self._now.begun and self._owed is None:
+            self._watch.finish(self.number)
+            self._flush()
+
+    def finish(self) -> None:
+        """Put away what the last step left."""
+        self._settle()
+        self._watch.finish(self.number)
+        self._flush()
+
+    def _flush(self) -> None:
+        self._writer.describe(self._about.to_json())
+        self._writer.flush()
+        self._due = False
+
+    # What a step showed
+
+    def _store_passes(self, record: StepRecord, passes: list[Pass]) -> None:
+        for kind in ("inputs", "activations", "gradients", "targets", "criterion"):
+            seen = union(passes, kind, self._options.examples)
+            record.moments[kind] = {name: each.moments for name, each in seen.items() if each.moments is not None}
+            kept = {name: each.kept for name, each in seen.items() if each.kept is not None}
+            self._writer.keep(kind, self.number, kept)
+
+    def _store_probe(self, record: StepRecord) -> None:
+        activations, loss = self._now.probed
+        if self.listener.keep:
+            self._writer.keep("probe", self.number, {name: array_of(each) for name, each in activations.items()})
+        if loss is not None:
+            record.scalars["probe_loss"] = loss
+
+    def _scalars(self, shown: Shown) -> dict[str, float]:
+        losses = [loss for each in shown.passes for loss in each.losses]
+        found = {"loss": sum(losses)} if losses else {}
+        self._about.loss_seen |= bool(losses)
+        for index, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
+            found[f"learning_rate[{index}]" if index else "learning_rate"] = float(group["lr"])
+        scale = 1.0
+        if (watch := self._optimizing) is not None:
+            scale = watch.scale
+            if watch.evaluations:
+                found["evaluations"] = float(watch.evaluations)
+            if scale != 1:
+                found["loss_scale"] = scale
+                self._about.notes["GradScaler"] = scaling.NOTE
+        if shown.norm is not None:
+            found["gradient_norm"] = shown.norm / scale
+        return found | self._now.logged

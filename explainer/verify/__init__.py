@@ -82,9 +82,10 @@ def chain_rule(
     kept. What is no module (a sum with a shortcut, a reshape) is guessed, and believed only where it makes what was
     recorded forwards; else the report names what could not be judged, and why.
 
-    How far numbers may be apart: everything is computed in float64, and once more in the run's own precision. Their
-    largest difference is how much this operation rounds there. Allowed is ten times that, and ten units in the last
-    place of the largest number in the tensor: `10 · (max |rounded − exact| + ε · max |exact|)`.
+    How far numbers may be apart: everything is computed in float64, and once more in the run's own precision; and
+    backward from gradients shaken by ε, which shows how much of a sum cancels. The largest difference is how much this
+    operation rounds here. Allowed is five times that, and five units in the last place of the largest number in the
+    tensor: `5 · (max |rounded − exact| + ε · max |exact|)`.
 
     Args:
         step: The recorded step, or several; negative ones count from the last. Five, spread over the run, when omitted.

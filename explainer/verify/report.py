@@ -183,12 +183,13 @@ def _cells(row: Row, steps: Sequence[int], typed: bool) -> list[str]:
 
 
 def _merged(rows: Iterable[Row]) -> list[_Line]:
-    """Join the rows that differ in nothing but the step, and keep the worst of each."""
-    lines: dict[tuple[str, ...], _Line] = {}
+    """Join the steps of each comparison, those that differ apart from those that do not, and keep the worst."""
+    lines: dict[tuple[str, str, bool], _Line] = {}
     for row in rows:
-        key = (row.name, row.what, row.state)
+        key = (row.name, row.what, row.state == "differs")
         worst, steps = lines.get(key, (row, []))
-        lines[key] = (row if row.excess > worst.excess else worst, [*steps, row.step])
+        worse = (row.state != "equal", row.excess) > (worst.state != "equal", worst.excess)
+        lines[key] = (row if worse else worst, [*steps, row.step])
     return list(lines.values())
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import subprocess
 import sys
 import warnings
@@ -120,11 +121,11 @@ def test_a_compiled_model_is_recorded_as_if_it_were_not(
 def test_compiling_inside_the_recording_changes_nothing(compiler: Compiler) -> None:
     model = seeded(mlp)
     criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1)
-    with pytest.warns(ExplainerWarning, match="uncompiled"):
-        with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
-            train(model, criterion, optimizer, steps=2)
-            compiled = torch.compile(model, backend=compiler)
-            train(compiled, criterion, optimizer, steps=2)
+    recording = explainer.record(model, criterion=criterion, optimizer=optimizer)
+    with warnings.catch_warnings(action="ignore"), recording as recorder:
+        train(model, criterion, optimizer, steps=2)
+        compiled = torch.compile(model, backend=compiler)
+        train(compiled, criterion, optimizer, steps=2)
     assert recorder.trace.steps.tolist() == [0, 1, 2, 3]
     assert recorder.trace.missing == {} and compiler.runs == 0
 
@@ -140,10 +141,11 @@ def test_a_whole_compiled_step_is_recorded(compiler: Compiler) -> None:
 
     loss_of(inputs).backward()
     before = compiler.runs
-    with pytest.warns(ExplainerWarning, match="uncompiled"):
-        with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
-            loss_of(inputs).backward()
-            optimizer.step()
+    recording = explainer.record(model, criterion=criterion, optimizer=optimizer)
+    with warnings.catch_warnings(action="ignore"), recording as recorder:
+        loss_of(inputs).backward()
+        optimizer.step()
+    assert "torch.compile" in recorder.trace.notes
     assert recorder.trace.missing == {} and recorder.trace.layers == LAYERS
     assert 0 < before == compiler.runs
 
@@ -154,14 +156,12 @@ def test_compiled_code_runs_again_after_the_recording_whatever_happened(compiler
     compiled = torch.compile(model, backend=compiler)
     inputs, _ = batch_for(model, 0)
     compiled(inputs)
-    try:
-        with warnings.catch_warnings(action="ignore"), explainer.record(model):
-            compiled(inputs)
-            assert compiler.runs == 1 and stance() == "force_eager"
-            if error is not None:
-                raise error
-    except (ValueError, KeyboardInterrupt) as raised:
-        assert type(raised) is error
+    expected = contextlib.nullcontext() if error is None else pytest.raises(error)
+    with expected, warnings.catch_warnings(action="ignore"), explainer.record(model):
+        compiled(inputs)
+        assert compiler.runs == 1 and stance() == "force_eager"
+        if error is not None:
+            raise error
     compiled(inputs)
     assert compiler.runs == 2
 
@@ -239,7 +239,5 @@ assert torch._dynamo.eval_frame._stance.stance == "default"
 @pytest.mark.filterwarnings("ignore:.*torch.jit.*:DeprecationWarning")
 def test_a_model_in_which_hooks_are_not_called_is_refused() -> None:
     model = seeded(mlp)
-    with pytest.raises(
-        RecordingError, match=r"compiled by torch\.jit and calls no hooks; record the model it was made"
-    ):
+    with pytest.raises(RecordingError, match=r"compiled by torch\.jit and calls no hooks; record the model it was"):
         explainer.record(torch.jit.trace(model, batch_for(model, 0)[0]))

@@ -350,6 +350,23 @@ def test_info_says_what_is_missing_and_why(call: Call, tmp_path: Path) -> None:
     assert re.search(r"^spare +Linear +not called +6 +none$", out, re.MULTILINE)
 
 
+def test_info_says_which_functions_no_module_sees_and_which_names_are_tied(call: Call, tmp_path: Path) -> None:
+    model = nn.ModuleDict({"one": nn.Linear(2, 2), "two": nn.Linear(2, 2), "three": nn.Linear(2, 2)})
+    model["three"].weight = model["one"].weight
+    model.forward = lambda inputs: model["three"](  # type: ignore[method-assign]
+        model["two"](model["one"](inputs).exp()).exp()
+    )
+    with explainer.record(model, tmp_path / "run") as recorder:
+        model(torch.ones(1, 2)).sum().backward()
+        recorder.step()
+    out = call("info", tmp_path / "run").out
+    assert "ExpBackward0: before two and 1 more" in out
+    assert "three.weight: one.weight" in out
+    told = json.loads(call("info", tmp_path / "run", "--json").out)
+    assert told["tied"] == {"three.weight": "one.weight"}
+    assert [layer["unseen"] for layer in told["layers"]] == [[], ["ExpBackward0"], ["ExpBackward0"]]
+
+
 def test_info_of_a_run_that_goes_on_says_so(call: Call, tmp_path: Path) -> None:
     folder = record_small(tmp_path / "run")
     about = json.loads((folder / "trace.json").read_text())

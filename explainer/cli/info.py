@@ -54,6 +54,7 @@ def summary(trace: Trace) -> dict[str, Any]:
                 "parameters": layer.parameter_count,
                 "gradient_norm": norms.get(name),
                 "missing": trace.missing.get(name),
+                "unseen": layer.unseen,
             }
             for name, layer in trace.model.layers.items()
         ],
@@ -62,6 +63,8 @@ def summary(trace: Trace) -> dict[str, Any]:
         "probe": None if probe is None or probe.inputs is None else {"examples": len(probe.inputs)},
         "missing": trace.missing,
         "aliases": trace.aliases,
+        "tied": trace.model.tied,
+        "unseen": _unseen(trace),
         "notes": trace.notes,
     }
 
@@ -77,6 +80,21 @@ def _gradient_norms(trace: Trace) -> dict[str, float]:
     """Return each layer's ‖gradient‖ at the last recorded step."""
     recorded: dict[str, Any] = trace.statistics.get("gradients", {})
     return {name: float(columns["norm"][-1]) for name, columns in recorded.items()} if len(trace) else {}
+
+
+def _unseen(trace: Trace) -> dict[str, str]:
+    """Return which functions no module sees, and before which layers they stand."""
+    before: dict[str, list[str]] = {}
+    readers = [(name, layer.unseen) for name, layer in trace.model.layers.items()]
+    if trace.model.criterion is not None:
+        readers.append(("the criterion", trace.model.criterion.unseen))
+    for name, functions in readers:
+        if functions:
+            before.setdefault(", ".join(functions), []).append(name)
+    return {
+        functions: f"before {names[0]}" + (f" and {len(names) - 1} more" if len(names) > 1 else "")
+        for functions, names in before.items()
+    }
 
 
 def _at(steps: Any, index: int) -> int | None:
@@ -160,7 +178,12 @@ def _show_layers(about: dict[str, Any], console: Any) -> None:
 
 
 def _show_missing(about: dict[str, Any], console: Any) -> None:
-    for title, what in (("missing", about["missing"]), ("pass their input on", about["aliases"])):
+    for title, what in (
+        ("missing", about["missing"]),
+        ("pass their input on", about["aliases"]),
+        ("are another name of", about["tied"]),
+        ("functions that no module sees", about["unseen"]),
+    ):
         if what:
             console.print(f"\n{title}", style="bold")
             for name, reason in what.items():

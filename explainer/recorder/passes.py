@@ -58,6 +58,9 @@ class Listener:
         self._backward, self._guard, self._begin = backward, guard, begin
         self._handles: list[RemovableHandle] = []
         self._describing_handles: list[RemovableHandle] = []
+        self._fused_handles: list[RemovableHandle] = []
+        fusible = _fusible(model)
+        self._fused = {name: layer for name, layer in layers.items() if id(layer) in fusible}
         self._passes: list[Pass] = []
         self._segments = Segments()
         self._inside = False  # whether a forward pass of the whole model, that is recorded, is going on
@@ -79,20 +82,33 @@ class Listener:
         self._handles = [
             layer.register_forward_hook(guard(self._hook(name)), with_kwargs=True)
             for name, layer in self._layers.items()
+            if name not in self._fused
         ]
-        if self.describing:
-            self._describing_handles += [
-                layer.register_forward_pre_hook(guard(self._before), with_kwargs=True)
-                for layer in self._layers.values()
-            ]
+        self._attach_rest()
         self._handles.append(self._model.register_forward_hook(guard(self._leave), always_call=True))
         if self._criterion is not None:
             self._handles.append(self._criterion.register_forward_hook(guard(self._judge), with_kwargs=True))
 
+    def _attach_rest(self) -> None:
+        """Put on the hooks that validation goes without."""
+        self._fused_handles = [
+            layer.register_forward_hook(self._guard(self._hook(name)), with_kwargs=True)
+            for name, layer in self._fused.items()
+        ]
+        if self.describing:
+            self._describing_handles += [
+                layer.register_forward_pre_hook(self._guard(self._before), with_kwargs=True)
+                for layer in self._layers.values()
+            ]
+
+    def _detach_rest(self) -> None:
+        self._take_off(self._fused_handles)
+        self._take_off(self._describing_handles)
+
     def detach(self) -> None:
         """Take them off."""
         self._take_off(self._handles)
-        self._take_off(self._describing_handles)
+        self._detach_rest()
 
     def _take_off(self, handles: list[RemovableHandle]) -> None:
         while handles:
@@ -121,6 +137,8 @@ class Listener:
         if self.asleep or current_task() != OUTSIDE:
             return
         self._idle = not (torch.is_grad_enabled() or _may_come_again(functions_above().forward))
+        if self._idle and self._fused:
+            self._detach_rest()
         if self._idle or not self._begin():
             return
         now = self._open()
@@ -144,6 +162,8 @@ class Listener:
             return
         if self._inside and isinstance(output, torch.Tensor):
             self._passes[-1].output = weakref.ref(output)
+        if self._idle and self._fused and not self._fused_handles:
+            self._attach_rest()
         self._inside = self._idle = False
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
@@ -342,6 +362,12 @@ class Listener:
 
 
 _CRITERION = ""  # stands for the criterion where layers are named
+
+
+def _fusible(model: nn.Module) -> set[int]:
+    """Return the modules, by identity, that torch fuses into one call in evaluation, as long as they have no hooks."""
+    blocks = [each for each in model.modules() if isinstance(each, nn.TransformerEncoderLayer) and each is not model]
+    return {id(module) for block in blocks for module in block.modules()}
 
 
 def _may_come_again(function: Any) -> bool:

@@ -64,7 +64,9 @@ class Wiring:
     def _look_within(self, returned: list[tuple[str, torch.Tensor]]) -> None:
         """Find the outputs from which another output of the same call is computed."""
         made_before = {node for _, node in self._given.values() if node is not None} | self._of_node.keys()
-        outputs = {tensor.grad_fn: name for name, tensor in returned if tensor.grad_fn not in made_before}
+        outputs: dict[Any, str] = {
+            tensor.grad_fn: name for name, tensor in returned if tensor.grad_fn not in made_before
+        }
         outputs.pop(None, None)
         for reader in list(outputs):
             waiting, seen = deque(follower for follower, _ in reader.next_functions), {reader}

@@ -85,7 +85,7 @@ class OneStep:
             yield self._unjudged(call, what, worked)
             return
         link = self.caller.way(call).link.words
-        reason = f"between it and {' and '.join(self.caller.fed_by[call])}: {link}" if link else ""
+        reason = f"reads {link} of {', '.join(map(repr, self.caller.fed_by[call]))}" if link else ""
         names = (LOSS,) if call == LOSS else self.caller.outputs(call)
         for name, recorded, again in zip(names, self.moment.recorded_outputs(call), worked.outputs, strict=True):
             yield self._row(name, what, recorded, again, reason)

@@ -4,6 +4,7 @@ A trace says which layers feed a layer, not how. Each link here is a guess, and 
 the feeders into what was recorded of the layer is believed.
 """
 
+import functools
 import itertools
 import math
 from collections.abc import Callable, Iterator, Sequence
@@ -69,27 +70,25 @@ def _of_one() -> Iterator[tuple[str, Callable[..., torch.Tensor]]]:
 
 
 def _of_several(feeders: Sequence[Shape]) -> Iterator[tuple[str, Callable[..., torch.Tensor]]]:
-    def product(*xs: torch.Tensor) -> torch.Tensor:
-        made = xs[0]
-        for x in xs[1:]:
-            made = made * x
-        return made
-
-    def total(*xs: torch.Tensor) -> torch.Tensor:
-        made = xs[0]
-        for x in xs[1:]:
-            made = made + x
-        return made
-
-    yield "sum", total
-    yield "relu of the sum", lambda *xs: F.relu(total(*xs))
-    yield "product", product
+    together: list[tuple[str, Callable[..., torch.Tensor]]] = [
+        ("sum", lambda *xs: functools.reduce(torch.add, xs)),
+        ("product", lambda *xs: functools.reduce(torch.mul, xs)),
+    ]
     for dim in range(1, len(feeders[0])):
-        yield f"cat(dim={dim})", _cat(range(len(feeders)), dim)
+        together.append((f"cat(dim={dim})", _cat(range(len(feeders)), dim)))
         if len(feeders) in (2, 3):
-            for order in itertools.permutations(range(len(feeders))):
-                if order != tuple(range(len(feeders))):
-                    yield f"cat of {order} (dim={dim})", _cat(order, dim)
+            orders = list(itertools.permutations(range(len(feeders))))[1:]
+            together += [(f"cat of {order} (dim={dim})", _cat(order, dim)) for order in orders]
+    yield from together
+    for words, make in together:
+        for more, after in list(_of_one())[1:]:
+            yield f"{words}, {more}", _one_after_the_other(make, after)
+
+
+def _one_after_the_other(
+    make: Callable[..., torch.Tensor], after: Callable[..., torch.Tensor]
+) -> Callable[..., torch.Tensor]:
+    return lambda *xs: after(make(*xs))
 
 
 def _cat(order: Sequence[int], dim: int) -> Callable[..., torch.Tensor]:

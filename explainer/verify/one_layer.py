@@ -9,7 +9,7 @@ import torch
 
 from explainer.verify.comparing import Array, differences
 from explainer.verify.links import Link
-from explainer.verify.operations_again import Unjudged, tensor_of
+from explainer.verify.operations_again import REFUSALS, Unjudged, tensor_of
 
 ROUNDINGS = 5  # how many times the rounding that was measured is allowed
 _DTYPES = {"float64": torch.float64, "float32": torch.float32, "float16": torch.float16, "bfloat16": torch.bfloat16}
@@ -109,7 +109,7 @@ def _run(
             outputs = operation(link(feeders), parameters)
             back = _backward(outputs, leaves, incoming)
             others = [_backward(outputs, leaves, each) for each in _shaken(incoming, shaken_by)]
-        except (RuntimeError, IndexError, ValueError) as error:
+        except REFUSALS as error:
             raise Unjudged(f"its input does not fit: {error}") from error
     found = [_values(each) for each in (*outputs, *back)]
     shifts = [max((_largest(each[place], still) for each in others), default=0.0) for place, still in enumerate(back)]

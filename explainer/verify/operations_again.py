@@ -26,9 +26,10 @@ BY_EXAMPLE = frozenset("""
     ConstantPad1d ConstantPad2d ConstantPad3d ReflectionPad1d ReflectionPad2d ReflectionPad3d ReplicationPad1d
     ReplicationPad2d ReplicationPad3d ZeroPad1d ZeroPad2d ZeroPad3d CircularPad1d CircularPad2d CircularPad3d
     PixelShuffle PixelUnshuffle ChannelShuffle Upsample UpsamplingNearest2d UpsamplingBilinear2d Fold Unfold
+    Permute LayerNorm2d
 """.split())  # fmt: skip  # noqa: SIM905 - a table of names reads better without quotes
 # Each needs every example of the batch, or all that lies along the first dimension.
-BY_BATCH = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "RNN", "LSTM", "GRU"})
+BY_BATCH = frozenset({"BatchNorm1d", "BatchNorm2d", "BatchNorm3d", "RNN", "LSTM", "GRU", "MultiheadAttention"})
 DROPOUTS = frozenset({"Dropout", "Dropout1d", "Dropout2d", "Dropout3d", "StochasticDepth", "DropPath"})
 LOSSES = frozenset("""
     MSELoss L1Loss SmoothL1Loss HuberLoss NLLLoss CrossEntropyLoss BCELoss BCEWithLogitsLoss KLDivLoss PoissonNLLLoss
@@ -39,8 +40,38 @@ WEIGHTED = frozenset({"NLLLoss", "CrossEntropyLoss"})  # by class; the weights a
 _RECURRENT = ("input_size", "hidden_size", "num_layers", "bias", "batch_first", "dropout", "bidirectional")
 
 
+# What a layer or a trace from elsewhere may make torch say.
+REFUSALS = (RuntimeError, ValueError, TypeError, IndexError, AttributeError, AssertionError, OverflowError)
+
+
 class Unjudged(Exception):  # it never leaves this package
     """There is no way to judge something; the message is the reason."""
+
+
+class _Permute(nn.Module):
+    """As torchvision's."""
+
+    def __init__(self, dims: tuple[int, ...]) -> None:
+        super().__init__()
+        self.dims = dims
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return x.permute(self.dims)
+
+
+class _LayerNorm2d(nn.LayerNorm):
+    """As torchvision's: over the channels of an image."""
+
+    def __init__(self, normalized_shape: tuple[int, ...], eps: float, bias: bool = True) -> None:
+        super().__init__(normalized_shape, eps=eps, bias=bias)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        return super().forward(x.permute(0, 2, 3, 1)).permute(0, 3, 1, 2)
+
+
+_ELSEWHERE: dict[str, type[nn.Module]] = {
+    "NonDynamicallyQuantizableLinear": nn.Linear, "Permute": _Permute, "LayerNorm2d": _LayerNorm2d,
+}  # fmt: skip
 
 
 def operation(kind: str, settings: Mapping[str, Any], own: set[str]) -> nn.Module:
@@ -51,8 +82,7 @@ def operation(kind: str, settings: Mapping[str, Any], own: set[str]) -> nn.Modul
         settings: Its plain attributes.
         own: The names of its parameters.
     """
-    kind = {"NonDynamicallyQuantizableLinear": "Linear"}.get(kind, kind)
-    made = getattr(nn, kind)
+    made = _ELSEWHERE.get(kind) or getattr(nn, kind)
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
     if kind in ("RNN", "LSTM", "GRU"):
         takes = [*_RECURRENT, *{"RNN": ["nonlinearity"], "LSTM": ["proj_size"]}.get(kind, [])]
@@ -62,13 +92,35 @@ def operation(kind: str, settings: Mapping[str, Any], own: set[str]) -> nn.Modul
     fixed = {"inplace": False, "track_running_stats": False, "return_indices": False, "max_norm": None}
     chosen |= {key: value for key, value in fixed.items() if key in takes}
     if "bias" in takes and kind not in ("RNN", "LSTM", "GRU"):
-        chosen["bias"] = "bias" in own
+        chosen["bias"] = bool({"bias", "in_proj_bias"} & own)
     try:
         with torch.device("meta"):  # no memory, and no random numbers taken from the user's
             module: nn.Module = made(**chosen)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except REFUSALS as error:
         raise Unjudged(f"its settings in the trace do not make a {kind}: {error}") from error
     return module.train()
+
+
+def attended(module: nn.Module, parameters: Mapping[str, torch.Tensor], x: torch.Tensor, *, causal: bool) -> list[Any]:
+    """Apply attention of a sequence to itself, with its weights.
+
+    Args:
+        x: (example, place, feature), or (place, example, feature) as the module's `batch_first` says.
+        causal: Whether no place sees those after it.
+
+    Raises:
+        Unjudged: It drops weights out, which nothing recorded shows; or it does not take this input.
+    """
+    settings: Any = module
+    if settings.dropout:
+        raise Unjudged("attention that drops weights out: which ones is not in the trace")
+    places = x.shape[1] if settings.batch_first or x.ndim == 2 else x.shape[0]
+    mask = torch.ones(places, places, dtype=torch.bool).triu(1) if causal else None
+    named = {"attn_mask": mask, "need_weights": True}
+    try:
+        return list(functional_call(module, dict(parameters), (x, x, x), named))
+    except REFUSALS as error:
+        raise Unjudged(f"MultiheadAttention does not take the recorded input: {error}") from error
 
 
 def applied(module: nn.Module, parameters: Mapping[str, torch.Tensor], *given: torch.Tensor) -> Any:
@@ -79,7 +131,7 @@ def applied(module: nn.Module, parameters: Mapping[str, torch.Tensor], *given: t
     """
     try:
         return functional_call(module, dict(parameters), given)
-    except (RuntimeError, ValueError, IndexError, NotImplementedError) as error:
+    except REFUSALS as error:
         raise Unjudged(f"{type(module).__name__} does not take the recorded input: {error}") from error
 
 

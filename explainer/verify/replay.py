@@ -62,7 +62,12 @@ def _replayed(trace: Trace) -> Iterator[Row]:
     if not len(trace):
         yield Row("update", 0, _RULE, "cannot", reason=trace.missing.get("loss", "the trace holds no step"))
         return
-    replay = Replay(trace)
+    try:
+        replay = Replay(trace)
+    except (TraceError, TypeError, ValueError, RuntimeError) as error:
+        reason = f"its recorded settings and weights do not make a {trace.model.optimizer}: {error}"
+        yield Row("update", 0, _RULE, "cannot", reason=reason)
+        return
     steps = trace.steps.tolist()
     for index, step in enumerate(steps):
         if replay.remembers and step != index:
@@ -85,7 +90,8 @@ def _why_not(trace: Trace) -> str:
         return _NOT_ALONE[name]
     if not trace.model.parameter_groups:
         return "the trace is of an older version, without the optimizer's settings: record again"
-    if not hasattr(torch.optim, name):
+    made = getattr(torch.optim, name, None)
+    if not (isinstance(made, type) and issubclass(made, torch.optim.Optimizer)):
         return f"{name} is not one of torch's own optimizers"
     lacking = [kind for kind in ("parameters", "parameter_gradients", "updates") if not len(getattr(trace, kind))]
     if lacking:

@@ -212,7 +212,7 @@ def _notes(rows: Sequence[Row]) -> list[str]:
         named: dict[str, tuple[dict[str, None], dict[str, None]]] = {}
         for row in rows:
             if row.state == state and row.reason:
-                alike = re.sub(r"'[^']*'", "…", row.reason)  # the same but for the layers that it names
+                alike = re.sub(r"'[^']*'(, '[^']*')*", "…", row.reason)  # the same but for the layers that it names
                 names, reasons = named.setdefault(alike, ({}, {}))
                 names[f"{row.name} ({row.what})".strip()] = None
                 reasons[row.reason] = None

@@ -15,7 +15,16 @@ from explainer.trace import Trace
 from explainer.verify.comparing import Array
 from explainer.verify.links import Link, links
 from explainer.verify.one_layer import Given, Operation, Worked, agreement, work_out
-from explainer.verify.operations_again import BY_BATCH, BY_EXAMPLE, DROPOUTS, Unjudged, applied, dropped, operation
+from explainer.verify.operations_again import (
+    BY_BATCH,
+    BY_EXAMPLE,
+    DROPOUTS,
+    Unjudged,
+    applied,
+    attended,
+    dropped,
+    operation,
+)
 
 LOSS = "loss"
 FEW = 2  # numbers: so few do not follow because they are wrong, not because a function stands between
@@ -56,7 +65,9 @@ class Caller:
     def parameters(self, call: str) -> dict[str, str]:
         """Per parameter its name in the layer, and in the model."""
         first = call if call in self.trace.model.layers and ":" not in call else call.rpartition(":")[0] or call
-        return {name.rpartition(".")[2]: name for name in self.trace.model.layers[first].parameters}
+        names = self.trace.model.layers[first].parameters
+        own = {name: name.removeprefix(f"{first}.") for name in names}  # a tied one has the name of another layer
+        return {inner if inner != name else name.rpartition(".")[2]: name for name, inner in own.items()}
 
     def operation(self, call: str) -> nn.Module:
         """Return the layer over again, without values.
@@ -213,6 +224,8 @@ class Moment:
             return "training", "evaluation"
         if kind in DROPOUTS:
             return ("mask",)
+        if kind == "MultiheadAttention":
+            return "", "causal"
         if kind not in BY_EXAMPLE | BY_BATCH:
             raise Unjudged(f"the derivative of a {kind} is not worked out here")
         return ("",)
@@ -293,6 +306,10 @@ class Moment:
             recorded = torch.from_numpy(self.recorded_outputs(call)[0].copy())
             return lambda x, parameters: [normalised(x, parameters, recorded)]
         module = self.caller.operation(call)
+        if layer.type == "MultiheadAttention":
+            count = len(self.caller.outputs(call))  # the weights are no output where nobody asked for them
+            causal = way.mode == "causal"
+            return lambda x, parameters: attended(module, parameters, x, causal=causal)[:count]
         return lambda x, parameters: flattened(applied(module, parameters, x))
 
 

@@ -1,5 +1,6 @@
 """Tensors over time: what `trace.activations["0"]` is."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -7,6 +8,9 @@ import numpy as np
 
 from explainer.errors import TraceError, UnknownName, unknown
 from explainer.storage import Array, Shard
+
+_MOST_FILLING = 8  # times what was kept: an array of all steps that is mostly NaN is no use, and may not fit anywhere
+_LITTLE = 1 << 16  # elements that always may be
 
 
 class Steps:
@@ -27,11 +31,9 @@ class Steps:
 
     def names(self, kind: str) -> list[str]:
         """Return the names of which tensors of a kind were kept, in the order they were first seen."""
-        kept = [name for shard in self.shards for name in shard.kept("parameters" if kind == "updates" else kind)]
-        if kind == "updates":
-            kept = [*kept, *(name for shard in self.shards for name in shard.kept("updates"))]
-            kept = kept if "updates" in self.keep else []
-        return list(dict.fromkeys(kept))
+        if kind == "updates" and kind not in self.keep:
+            return []
+        return list(dict.fromkeys(name for shard in self.shards for name in shard.kept(kind)))
 
     def constant(self, name: str) -> Array | None:
         """Return an array that is the same for the whole run."""
@@ -39,22 +41,36 @@ class Steps:
 
     def tensor(self, kind: str, name: str, index: int) -> Array | None:
         """Return a tensor of the step at `index`, or None where it was not kept."""
-        shard, step = self._homes[index], self.numbers[index]
-        found = shard.tensor(kind, name, step)
-        if found is None and self._is_implied(kind):
-            # Not stored where the next step's parameters are: the recorder checked that nothing else changed them.
-            before, after = shard.tensor("parameters", name, step), shard.tensor("parameters", name, step + 1)
-            with np.errstate(all="ignore"):  # infinite weights have no finite difference, and that is the truth
-                found = None if before is None or after is None else after - before
-        return found
+        return self._homes[index].tensor(kind, name, self.numbers[index])
 
     def shape(self, kind: str, name: str, index: int) -> tuple[int, ...] | None:
         """Return the shape of what `tensor` returns, without reading it."""
-        shard, step = self._homes[index], self.numbers[index]
-        found = shard.shape(kind, name, step)
-        if found is None and self._is_implied(kind) and shard.shape("parameters", name, step) is not None:
-            found = shard.shape("parameters", name, step + 1)
-        return found
+        return self._homes[index].shape(kind, name, self.numbers[index])
+
+    def columns(self, table: str) -> list[str]:
+        """Return the names of a table's columns, in the order they were first seen."""
+        return list(dict.fromkeys(name for shard in self.shards for name in shard.names(table)))
+
+    def tables(self, family: str) -> list[str]:
+        """Return the kinds of which there is a table of a family, such as "statistics"."""
+        return list(dict.fromkeys(kind for shard in self.shards for kind in shard.tables(family)))
+
+    def parts(self, table: str, name: str) -> Iterator[tuple[int, Array]]:
+        """Return a column where there is one: (index of the first step, (n, *cell)) for each shard that has it."""
+        start = 0
+        for shard in self.shards:
+            if name in shard.columns(table):
+                yield start, shard.columns(table)[name]
+            start += len(shard.steps)
+
+    def column(self, table: str, name: str) -> Array:
+        """Return a column, (S, *cell); NaN in the steps of shards that have none."""
+        whole: Array | None = None
+        for start, values in self.parts(table, name):
+            if whole is None:
+                whole = np.full((len(self.numbers), *values.shape[1:]), np.nan)
+            whole[start : start + len(values)] = values
+        return np.full(len(self.numbers), np.nan) if whole is None else whole
 
     def why_not(self, index: int) -> str:
         """Say why a step has no tensor that others have."""
@@ -62,8 +78,34 @@ class Steps:
             return f"max_bytes was reached in step {self._full_at}"
         return "it was not seen in that step; trace.missing says why"
 
-    def _is_implied(self, kind: str) -> bool:
-        return kind == "updates" and kind in self.keep
+
+def join(parts: Sequence[Array], what: object) -> Array:
+    """Join arrays along their first axis; where the other sizes differ, what was not there is NaN.
+
+    Raises:
+        TraceError: They have different numbers of dimensions, or the whole would be nearly empty.
+    """
+    if len({part.ndim for part in parts}) > 1:
+        raise TraceError(f"{what}: its parts differ in the number of dimensions; read them one by one")
+    largest = tuple(map(max, zip(*(part.shape[1:] for part in parts), strict=True)))
+    if all(part.shape[1:] == largest for part in parts):
+        return np.concatenate(parts)
+    shape = (sum(map(len, parts)), *largest)
+    if _room(shape) > _MOST_FILLING * sum(_room(part.shape) for part in parts) + _LITTLE:
+        raise TraceError(
+            f"{what}: its parts differ so much in size that {shape} would be nearly empty; read one by one"
+        )
+    whole = np.full(shape, np.nan, np.result_type(np.float32, *{part.dtype for part in parts}))
+    start = 0
+    for part in parts:
+        whole[(slice(start, start + len(part)), *map(slice, part.shape[1:]))] = part
+        start += len(part)
+    return whole
+
+
+def _room(shape: tuple[int, ...]) -> int:
+    """Return the elements of an array, at least one: numpy counts the other sizes of an empty one too."""
+    return math.prod(max(size, 1) for size in shape)
 
 
 class StepTensors:
@@ -134,14 +176,9 @@ class StepTensors:
         return tuple(map(max, zip(*known, strict=True)))
 
     def _stack(self, indices: Sequence[int]) -> Array:
-        largest = self._largest(indices)
-        parts = [self._at(index) for index in indices]
-        if all(part.shape == largest for part in parts):
-            return np.stack(parts)
-        stacked = np.full((len(parts), *largest), np.nan, np.result_type(parts[0].dtype, np.float32))
-        for row, part in zip(stacked, parts, strict=True):
-            row[tuple(map(slice, part.shape))] = part
-        return stacked
+        if not len(indices):
+            raise TraceError(f"{self}: no step was asked for, or none was recorded")
+        return join([self._at(index)[None] for index in indices], self)
 
     def __repr__(self) -> str:
         return f"{self._kind} of {self._name!r}"

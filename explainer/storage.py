@@ -1,7 +1,7 @@
 """How a trace lies in memory and on disk: steps collected into shards.
 
 A shard holds consecutive recorded steps; `arena.py` makes it. On disk it is a safetensors file that any safetensors
-library reads:
+library reads, and `shard_file.py`:
 
     activations/0@17        one tensor of one step; so are gradients, parameters, parameter_gradients, updates, …
     steps                   (n,) int64
@@ -10,17 +10,13 @@ library reads:
     checksums               the sums by which altered bytes are found out when they are read
 """
 
-import json
 import math
-import zlib
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from safetensors import SafetensorError, safe_open
 
 from explainer.errors import TraceError
 
@@ -62,13 +58,19 @@ class Shard:
         arrays: All arrays under their keys; read when asked for.
         shapes: Their shapes, known without reading them.
         metadata: The names behind the columns of `scalars`, `statistics/…` and `events`.
+        identity: What tells the shard's file from another that took its name; None in memory.
     """
 
     def __init__(
-        self, arrays: Mapping[str, Array], shapes: Mapping[str, tuple[int, ...]], metadata: Mapping[str, Any]
+        self,
+        arrays: Mapping[str, Array],
+        shapes: Mapping[str, tuple[int, ...]],
+        metadata: Mapping[str, Any],
+        identity: tuple[int, ...] | None = None,
     ) -> None:
-        self._arrays, self._shapes = arrays, shapes
+        self._arrays, self._shapes, self.identity = arrays, shapes, identity
         self._names: Mapping[str, list[str]] = metadata["names"]
+        self._tables: dict[str, dict[str, Array]] = {}  # those that were read
         self.steps: list[int] = arrays["steps"].tolist()
         self._kept: dict[str, dict[str, None]] = {}
         for key in arrays:
@@ -78,15 +80,27 @@ class Shard:
 
     def kept(self, kind: str) -> list[str]:
         """Return the names of which this shard holds tensors of a kind."""
-        return list(self._kept.get(kind, ()))
+        of_parameters = self._kept.get("parameters", {}) if kind == "updates" else {}
+        return list(of_parameters | self._kept.get(kind, {}))
 
     def tensor(self, kind: str, name: str, step: int) -> Array | None:
-        """Return one step's tensor, or None where it was not kept."""
-        return self._get(key_of(kind, name, step))
+        """Return one step's tensor, or None where it was not kept.
+
+        An update is not stored where the next step's parameters stand in the same shard: the recorder checked that
+        nothing else changed them, and it is their difference.
+        """
+        found = self._get(key_of(kind, name, step))
+        if found is None and kind == "updates":
+            before, after = (self._get(key_of("parameters", name, each)) for each in (step, step + 1))
+            found = None if before is None or after is None else _difference(after, before, name)
+        return found
 
     def shape(self, kind: str, name: str, step: int) -> tuple[int, ...] | None:
         """Return the shape of one step's tensor, or None where it was not kept."""
-        return self._shapes.get(key_of(kind, name, step))
+        found = self._shapes.get(key_of(kind, name, step))
+        if found is None and kind == "updates" and key_of("parameters", name, step) in self._shapes:
+            found = self._shapes.get(key_of("parameters", name, step + 1))
+        return found
 
     def constant(self, name: str) -> Array | None:
         """Return an array that is the same for the whole run, or None where this shard does not hold it."""
@@ -94,83 +108,43 @@ class Shard:
 
     def columns(self, table: str) -> dict[str, Array]:
         """Return a table's columns by name: (n,) for `scalars`, (n, 7) for `statistics/…`; none where it has none."""
-        values = self._get(table)
-        if values is None:
-            return {}
-        return {name: values[:, index] for index, name in enumerate(self._names[table])}
+        if table not in self._tables:
+            values = self._get(table)
+            columns = {} if values is None else dict(zip(self._names[table], np.moveaxis(values, 1, 0), strict=True))
+            self._tables[table] = columns
+        return self._tables[table]
+
+    def names(self, table: str) -> list[str]:
+        """Return the names of a table's columns, without reading it."""
+        return self._names.get(table, [])
 
     def tables(self, family: str) -> list[str]:
         """Return the kinds of which this shard has a table of a family, such as "statistics"."""
         return [name.partition("/")[2] for name in self._names if name.startswith(f"{family}/")]
 
     def events(self) -> list[list[str]]:
-        """Return what happened in each step, in its order."""
-        codes = self._get("events")
+        """Return what happened in each step, in its order.
+
+        Raises:
+            TraceError: It is said by a code that stands for nothing.
+        """
+        codes, names = self._get("events"), self.names("events")
         if codes is None:
             return [[] for _ in self.steps]
-        return [[self._names["events"][code] for code in row if code >= 0] for row in codes.tolist()]
+        if codes.size and codes.max() >= len(names):
+            raise TraceError(f"the events of steps {self.steps[0]} to {self.steps[-1]} are altered; record again")
+        return [[names[code] for code in row[row >= 0].tolist()] for row in codes]
 
     def _get(self, key: str) -> Array | None:
         return np.array(self._arrays[key]) if key in self._arrays else None
 
 
-class ShardFile(Mapping[str, Array]):
-    """The arrays of a shard on disk, each read and checked when it is asked for.
-
-    Raises:
-        TraceError: The file is not whole, or its bytes are not those that were written.
-    """
-
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        with self._told("cannot be read; the file is truncated or altered"):
-            self._file = safe_open(path, framework="numpy")  # the library checks the header against the file
-            self._bytes = np.memmap(path, np.uint8, mode="r")
-            length = int.from_bytes(self._bytes[:8].tobytes(), "little")
-            header = self._bytes[8 : 8 + length].tobytes()
-            entries = {key: entry for key, entry in json.loads(header).items() if not key.startswith("__")}
-            self._offsets = {key: entry["data_offsets"] for key, entry in entries.items()}
-            self.shapes = {key: tuple(entry["shape"]) for key, entry in entries.items()}
-            self._data = self._bytes[8 + length :]
-            self._sums = self._file.get_tensor("checksums")
-            self._checked = np.zeros(len(self._sums), bool)
-            self.metadata = json.loads(self._file.metadata()["explainer"])
-        if zlib.crc32(header) != int(self._sums[0]):
-            raise TraceError(f"{path}: the shard was altered after it was written; restore it from a copy")
-
-    def __getitem__(self, key: str) -> Array:
-        start, stop = self._offsets[key]
-        for chunk in range(start // CHUNK, -(-stop // CHUNK)):
-            if not self._checked[chunk + 1]:
-                self._check(chunk, key)
-        with self._told(f"holds no readable {key!r}"):
-            array: Array = self._file.get_tensor(key)
-        return array
-
-    def _check(self, chunk: int, key: str) -> None:
-        end = self._offsets["checksums"][0]
-        data = self._data[chunk * CHUNK : min((chunk + 1) * CHUNK, end)]
-        if checksums(np.ascontiguousarray(data)) != [int(self._sums[chunk + 1])]:
-            raise TraceError(
-                f"{self._path}: the bytes of {key!r} are not those that were written; restore the shard from a copy"
-            )
-        self._checked[chunk + 1] = True
-
-    def __contains__(self, key: object) -> bool:
-        return key in self._offsets
-
-    def __iter__(self) -> Iterator[str]:
-        return (key for key in self._offsets if key != "checksums" and not key.startswith("padding/"))
-
-    def __len__(self) -> int:
-        return sum(1 for _ in self)
-
-    @contextmanager
-    def _told(self, what: str) -> Iterator[None]:
-        try:
-            yield
-        except (SafetensorError, OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            raise TraceError(f"{self._path}: the shard {what}; restore it from a copy, or record again") from error
+def _difference(after: Array, before: Array, name: str) -> Array:
+    if after.shape != before.shape or after.dtype != before.dtype or after.dtype == np.bool_:
+        raise TraceError(f"updates of {name!r}: the values of two steps do not fit each other; record again")
+    with np.errstate(all="ignore"):  # infinite weights have no finite difference, and that is the truth
+        difference: Array = after - before
+    return difference
 
 
 def shard_path(folder: Path, number: int) -> Path:
@@ -180,4 +154,9 @@ def shard_path(folder: Path, number: int) -> Path:
 
 def shard_paths(folder: Path) -> list[Path]:
     """Return the finished shards of a folder in their order."""
-    return sorted(path for path in folder.glob("*.safetensors") if path.stem.isdecimal() and path.stem.isascii())
+    numbered = ((int(path.stem), path) for path in folder.glob("*.safetensors") if _is_number(path.stem))
+    return [path for number, path in sorted(numbered) if path == shard_path(folder, number)]
+
+
+def _is_number(text: str) -> bool:
+    return text.isdecimal() and text.isascii()

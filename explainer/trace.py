@@ -7,8 +7,7 @@ trace.inputs · trace.targets · trace.probe · trace.statistics["gradients"]["0
 """
 
 import bisect
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,9 +15,10 @@ import numpy as np
 
 from explainer.architecture import Model
 from explainer.errors import MissingDependency, TraceError, UnknownName, unknown
+from explainer.ranks import read_trace
 from explainer.recordings import Recordings, Steps, StepTensors
 from explainer.statistics import STATISTICS
-from explainer.storage import FORMAT, Array, Shard, ShardFile, shard_paths
+from explainer.storage import Array, Shard
 
 if TYPE_CHECKING:
     import pandas
@@ -31,9 +31,7 @@ def open_trace(path: str | Path) -> "Trace":
         TraceError: There is no trace, it is of a newer format, or a part of it is missing or damaged.
     """
     folder = Path(path)
-    if not folder.is_dir():
-        raise TraceError(f"{folder}: there is no such folder; a trace is the folder that explainer.record wrote")
-    return Trace(*_read(folder), folder=folder)
+    return Trace(*read_trace(folder), folder=folder)
 
 
 class Probed:
@@ -77,28 +75,32 @@ class Trace:
         self.updates = Recordings(steps, "updates")
 
     def _take(self, shards: Sequence[Shard], about: Mapping[str, Any]) -> None:
-        self._about = about
-        self._steps.take(shards, about)
-        self._columns: dict[str, dict[str, Array]] = {}
         try:
             self.model = Model.from_json(about["model"])
-            self.layers: tuple[str, ...] = tuple(about["layers"])
-            self.missing: dict[str, str] = dict(about["missing"])
-            self.aliases: dict[str, str] = dict(about["aliases"])
-            self.notes: dict[str, Any] = dict(about["notes"])
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise TraceError(f"{self.folder}: trace.json says {error!r} instead of what a trace needs") from error
+        except TypeError as error:  # a word that no layer has
+            raise TraceError(f"{self.folder}: trace.json describes no model: {error}; record again") from error
+        self._about = about
+        self._steps.take(shards, about)
+        self.layers: tuple[str, ...] = tuple(about["layers"])
+        self.missing: dict[str, str] = dict(about["missing"])
+        self.aliases: dict[str, str] = dict(about["aliases"])
+        self.notes: dict[str, Any] = dict(about["notes"])
 
     def refresh(self) -> "Trace":
         """See the steps that were recorded since the trace was opened; returns the trace itself."""
         if self.folder is not None:
-            self._take(*_read(self.folder, known=self._steps.shards))
+            self._take(*read_trace(self.folder, known=self._steps.shards))
         return self
 
     @property
     def finished(self) -> bool:
         """Whether the recording ended well: False while it goes on, and when it was killed."""
         return bool(self._about["finished"])
+
+    @property
+    def ranks(self) -> int:
+        """How many processes recorded the run, as under DistributedDataParallel; see `explainer.ranks`."""
+        return int(self._about.get("ranks", 1))
 
     @property
     def steps(self) -> Array:
@@ -131,25 +133,24 @@ class Trace:
     @property
     def scalars(self) -> "Columns":
         """Per name (S,): "loss", "learning_rate" and whatever was logged; NaN where a step has none."""
-        return Columns("scalar", self._table("scalars", ()))
+        return Columns("scalar", self._steps.columns("scalars"), lambda name: self._steps.column("scalars", name))
 
     @property
-    def statistics(self) -> dict[str, "Columns"]:
+    def statistics(self) -> "Columns":
         """Per kind, name and statistic (S,): `trace.statistics["gradients"]["0"]["norm"]`.
 
         Over the whole batch; "std" is the population's, as `torch.std(correction=0)`; NaN where a step has none.
         """
-        kinds = dict.fromkeys(kind for shard in self._steps.shards for kind in shard.tables("statistics"))
-        return {
-            kind: Columns(
-                f"tensor with statistics of its {kind}",
-                {
-                    name: Columns("statistic", dict(zip(STATISTICS, values.T, strict=True)))
-                    for name, values in self._table(f"statistics/{kind}", (len(STATISTICS),)).items()
-                },
-            )
-            for kind in kinds
-        }
+        return Columns("kind with statistics", self._steps.tables("statistics"), self._statistics_of)
+
+    def _statistics_of(self, kind: str) -> "Columns":
+        table = f"statistics/{kind}"
+
+        def row(name: str) -> Columns:
+            columns = dict(zip(STATISTICS, self._steps.column(table, name).T, strict=True))
+            return Columns("statistic", STATISTICS, columns.__getitem__)
+
+        return Columns(f"tensor with statistics of its {kind}", self._steps.columns(table), row)
 
     @property
     def events(self) -> list[list[str]]:
@@ -187,29 +188,28 @@ class Trace:
             import pandas
         except ImportError as error:
             raise MissingDependency("pandas", "trace.to_dataframe()", "dataframe") from error
-        columns = ["step", "kind", "name", "statistic", "value"]
-        series = [("scalars", name, "value", values) for name, values in self.scalars.items()]
-        for kind, names in self.statistics.items():
-            series += [(kind, name, which, values) for name, row in names.items() for which, values in row.items()]
-        parts = [
-            pandas.DataFrame(dict(zip(columns, (self.steps, kind, name, which, values), strict=True)))
-            for kind, name, which, values in series
-        ]
-        return pandas.concat(parts, ignore_index=True) if parts else pandas.DataFrame(columns=columns)
-
-    def _table(self, table: str, cell: tuple[int, ...]) -> dict[str, Array]:
-        """Join a table's columns over the shards: each (S, *cell), NaN where a shard has none."""
-        if table not in self._columns:
-            joined: dict[str, Array] = {}
-            start = 0
-            for shard in self._steps.shards:
-                stop = start + len(shard.steps)
-                for name, values in shard.columns(table).items():
-                    whole = joined.setdefault(name, np.full((len(self), *cell), np.nan))
-                    whole[start:stop] = values
-                start = stop
-            self._columns[table] = joined
-        return self._columns[table]
+        keys: list[tuple[str, str, str]] = []  # (kind, name, statistic), each with its steps and its values
+        recorded, steps = self.steps, list[Array]()
+        values: list[Array] = []
+        for kind, table, which in [
+            ("scalars", "scalars", ("value",)),
+            *((kind, f"statistics/{kind}", STATISTICS) for kind in self._steps.tables("statistics")),
+        ]:
+            for name in self._steps.columns(table):
+                found = list(self._steps.parts(table, name))
+                numbers = [recorded[start : start + len(part)] for start, part in found]
+                for place, statistic in enumerate(which):
+                    keys.append((kind, name, statistic))
+                    steps.append(np.concatenate(numbers))
+                    values.append(np.concatenate([part.reshape(len(part), -1)[:, place] for _, part in found]))
+        lengths = [len(part) for part in steps]
+        words = {
+            word: np.repeat(np.array([key[place] for key in keys], object), lengths)
+            for place, word in enumerate(("kind", "name", "statistic"))
+        }
+        ends = np.empty(0, np.int64), np.empty(0)  # of the right dtype, where there is nothing to join
+        joined = np.concatenate([*steps, ends[0]]), np.concatenate([*values, ends[1]])
+        return pandas.DataFrame({"step": joined[0], **words, "value": joined[1]})
 
     def __repr__(self) -> str:
         where = "in memory" if self.folder is None else f"in {self.folder}"
@@ -218,63 +218,25 @@ class Trace:
         return f"<Trace of {self.model.type} {where}: {len(steps)} recorded steps{span}, {len(self.layers)} layers>"
 
 
-class Columns(dict[str, Any]):
-    """A dict whose missing keys are explained."""
+class Columns(Mapping[str, Any]):
+    """Columns by name, each joined when it is asked for; names that there are not are explained."""
 
-    def __init__(self, what: str, columns: Mapping[str, Any]) -> None:
-        super().__init__(columns)
-        self._what = what
+    def __init__(self, what: str, names: Iterable[str], read: Callable[[str], Any]) -> None:
+        self._what, self._names, self._read = what, dict.fromkeys(names), read
 
-    def __missing__(self, name: str) -> Any:
-        raise UnknownName(unknown(self._what, name, self))
+    def __getitem__(self, name: str) -> Any:
+        if name not in self._names:
+            raise UnknownName(unknown(self._what, name, self))
+        return self._read(name)
 
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._names)
 
-def _read(folder: Path, known: Sequence[Shard] = ()) -> tuple[list[Shard], dict[str, Any]]:
-    about = _read_about(folder)
-    paths = shard_paths(folder)
-    count = about["shards"] if about["finished"] else len(paths)
-    for number, path in enumerate(paths[:count]):
-        if int(path.stem) != number:
-            raise TraceError(f"{folder}: shard {number:06d} is missing; restore it from a copy, or record again")
-    if len(paths) < count:
-        raise TraceError(f"{folder}: shard {len(paths):06d} is missing; restore it from a copy, or record again")
-    return [*known, *map(_open_shard, paths[len(known) : count])], about
+    def __len__(self) -> int:
+        return len(self._names)
 
+    def __contains__(self, name: object) -> bool:
+        return name in self._names
 
-def _open_shard(path: Path) -> Shard:
-    file = ShardFile(path)
-    try:
-        return Shard(file, file.shapes, file.metadata)
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise TraceError(f"{path} is a safetensors file, but no shard of a trace") from error
-
-
-def _read_about(folder: Path) -> dict[str, Any]:
-    path = folder / "trace.json"
-    try:
-        about: Any = json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError as error:
-        empty = "is empty" if not any(folder.iterdir()) else "holds no trace.json"
-        raise TraceError(
-            f"{folder} {empty}, so it is not a trace; a trace is the folder that explainer.record wrote"
-        ) from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise TraceError(f"{path} cannot be read ({error}); restore it from a copy, or record again") from error
-    form = about.get("format") if isinstance(about, dict) else None
-    if not isinstance(form, int):
-        raise TraceError(f"{path} holds no format number, so {folder} is not a trace")
-    if form > FORMAT:
-        raise TraceError(
-            f"{folder} is a trace of format {form}; this version reads up to {FORMAT}: pip install -U explainer"
-        )
-    if not _ABOUT.items() <= {key: type(value) for key, value in about.items()}.items():
-        wrong = [key for key, kind in _ABOUT.items() if type(about.get(key)) is not kind]
-        raise TraceError(f"{path} lacks or mistypes {', '.join(wrong)}; restore it from a copy, or record again")
-    if about["finished"] and not isinstance(about["shards"], int):
-        raise TraceError(f"{path} does not say how many shards there are; restore it from a copy, or record again")
-    return dict(about)
-
-
-_ABOUT: dict[str, type] = {
-    "model": dict, "layers": list, "missing": dict, "aliases": dict, "notes": dict, "keep": list, "finished": bool,
-}  # fmt: skip
+    def __repr__(self) -> str:
+        return f"<{', '.join(self) or 'nothing'}>"

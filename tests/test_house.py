@@ -28,11 +28,15 @@ explainer/theme.py            |                                                 
 explainer/architecture.py     |                                                                          |
 explainer/statistics.py       | numpy                                                                    |
 explainer/moments.py          | numpy numba statistics                                                   |
-explainer/storage.py          | numpy safetensors                                                        |
+explainer/storage.py          | numpy                                                                    |
+explainer/untrusted.py        |                                                                          |
+explainer/shard_file.py       | numpy storage statistics untrusted                                       |
+explainer/folder.py           | storage shard_file untrusted                                             |
 explainer/recordings.py       | numpy storage                                                            |
+explainer/ranks.py            | numpy storage recordings folder statistics                               |
 explainer/arena.py            | numpy storage                                                            |
 explainer/writer.py           | numpy storage arena statistics architecture                              |
-explainer/trace.py            | numpy storage recordings statistics architecture                         | pandas
+explainer/trace.py            | numpy storage recordings ranks statistics architecture                   | pandas
 explainer/recorder            | explainer torch numpy trace storage writer statistics moments architecture |
 explainer/flow.py             | numpy trace                                                              |
 explainer/units.py            | numpy trace                                                              |

@@ -74,9 +74,9 @@ def test_shards_are_files_that_the_safetensors_library_reads(tmp_path: Path) -> 
 def test_only_the_step_that_is_asked_for_is_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     trace = record_to(tmp_path / "t")
     read: list[str] = []
-    original = explainer.storage.ShardFile.__getitem__
+    original = explainer.shard_file.ShardFile.__getitem__
     monkeypatch.setattr(
-        explainer.storage.ShardFile, "__getitem__", lambda self, key: read.append(key) or original(self, key)
+        explainer.shard_file.ShardFile, "__getitem__", lambda self, key: read.append(key) or original(self, key)
     )
     _ = trace.activations["0"][-1]
     assert read == ["activations/0@5"]
@@ -349,7 +349,7 @@ DAMAGE = {
         "format 99; this version reads up to 1: pip install -U explainer",
     ),
     "mistyped": (lambda folder: edit(folder / "trace.json", layers="0"), "lacks or mistypes layers"),
-    "no model": (lambda folder: edit(folder / "trace.json", model={}), "instead of what a trace needs"),
+    "no model": (lambda folder: edit(folder / "trace.json", model={}), "lacks or mistypes model"),
 }
 
 

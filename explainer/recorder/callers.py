@@ -21,6 +21,13 @@ class Functions(NamedTuple):
     backward: Any  # the innermost whose backward pass called it
 
 
+class Step(NamedTuple):
+    """Who called an optimizer's step."""
+
+    inner: bool  # the optimizer's own step, by `super().step()`: torch calls the hooks for both
+    scale: float  # of the `GradScaler` that called it; 1 where none did
+
+
 def functions_above() -> Functions:
     """Find the autograd functions, such as reentrant checkpoints, that called whoever asks.
 
@@ -43,15 +50,20 @@ def functions_above() -> Functions:
     return Functions(forward, None)
 
 
-def loss_scale() -> float:
-    """Return the scale of the `GradScaler` that calls the optimizer; 1 where none does."""
+def steps_above(optimizer: torch.optim.Optimizer) -> Step:
+    """Find out who called an optimizer's step, of which a hook asks."""
+    steps, scale = 0, 1.0
     frame: FrameType | None = sys._getframe(1)
     for _ in range(_NEAR):
         if frame is None:
             break
-        if frame.f_code.co_name == "step":
+        name = frame.f_code.co_name
+        if name == "wrapper" and frame.f_globals.get("__name__") == "torch.optim.optimizer":
+            steps += frame.f_locals.get("self") is optimizer
+        elif name == "step":
             caller = frame.f_locals.get("self")
             if isinstance(caller, torch.amp.GradScaler):
-                return float(caller.get_scale()) if caller.is_enabled() else 1.0
+                scale = float(caller.get_scale()) if caller.is_enabled() else 1.0
+                break
         frame = frame.f_back
-    return 1.0
+    return Step(steps > 1, scale)

@@ -10,14 +10,16 @@ from typing import Any, Protocol
 import torch
 from torch.utils.hooks import RemovableHandle
 
-from explainer.recorder.callers import loss_scale
+from explainer.recorder.callers import steps_above
 
 
 class Steps(Protocol):
     """What is told of an optimizer's step."""
 
-    def before_update(self) -> bool:
-        """See the weights as they are; returns whether the step is recorded."""
+    recording: bool  # whether this step is recorded
+
+    def before_update(self) -> None:
+        """See the weights as they are."""
 
     def first_evaluation(self) -> None:
         """See the passes and gradients of a closure's first evaluation, which has just ended."""
@@ -50,10 +52,13 @@ class OptimizerWatch:
         ]
 
     def _before(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        self.scale, self.evaluations = 1.0, 0
-        if not self._steps.before_update():
+        if not self._steps.recording:
             return None
-        self.scale = loss_scale()
+        step = steps_above(optimizer)
+        if step.inner:
+            return None
+        self._steps.before_update()
+        self.scale, self.evaluations = step.scale, 0
         if args[1:] and callable(args[1]):
             return (args[0], self._watched(args[1]), *args[2:]), kwargs
         if callable(kwargs.get("closure")):
@@ -78,4 +83,5 @@ class OptimizerWatch:
         return evaluate
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        self._steps.after_update()
+        if not steps_above(optimizer).inner:
+            self._steps.after_update()

@@ -4,6 +4,7 @@ Every layer's output gets a tensor hook instead of the module a backward hook: m
 operations. What is kept is cloned at the hook, so that nothing later can reach it.
 """
 
+import threading
 import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -65,6 +66,9 @@ class Listener:
         self._segments = Segments()
         self._inside = False  # whether a forward pass of the whole model, that is recorded, is going on
         self._idle = False  # whether one that is not recorded is going on
+        self._thread = 0  # in which it goes on
+        self.home: int | None = None  # the thread that trains, once it is known
+        self.overheard = False  # whether another one ran the model with gradients on
         self.asleep = False  # whether what happens is not to be recorded
         self.describing = True  # until the wiring of the model is known
 
@@ -136,13 +140,15 @@ class Listener:
     def _enter(self, module: nn.Module, args: Any, kwargs: Any) -> None:
         if self.asleep or current_task() != OUTSIDE:
             return
+        if self._is_elsewhere():
+            return
         self._idle = not (torch.is_grad_enabled() or _may_come_again(functions_above().forward))
         if self._idle and self._fused:
             self._detach_rest()
         if self._idle or not self._begin():
             return
         now = self._open()
-        self._inside = True
+        self._inside, self._thread = True, threading.get_ident()
         tensors = argument_tensors(args, kwargs)
         for index, tensor in enumerate(tensors):
             now.put("inputs", f"inputs[{index}]" if index else "inputs", self._see("inputs", tensor))
@@ -158,7 +164,7 @@ class Listener:
         return self._passes[-1]
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:
-        if current_task() != OUTSIDE:
+        if current_task() != OUTSIDE or self._is_elsewhere():
             return
         if self._inside and isinstance(output, torch.Tensor):
             self._passes[-1].output = weakref.ref(output)
@@ -167,7 +173,9 @@ class Listener:
         self._inside = self._idle = False
 
     def _before(self, module: nn.Module, args: Any, kwargs: Any) -> None:
-        if current_task() == OUTSIDE and self._passes and (wiring := self._passes[-1].wiring):
+        if current_task() != OUTSIDE or self._is_elsewhere():
+            return
+        if self._passes and (wiring := self._passes[-1].wiring):
             wiring.take_arguments(argument_tensors(args, kwargs))
 
     def _hook(self, layer: str) -> Callable[..., None]:
@@ -177,6 +185,8 @@ class Listener:
                 return
             if current_task() != OUTSIDE:
                 self._repeat(layer, lambda call, root: self._await_layer(call, module, output, root))
+                return
+            if self._is_elsewhere():
                 return
             function = None
             if not torch.is_grad_enabled():
@@ -202,6 +212,14 @@ class Listener:
                 now.wiring.take_call(argument_tensors(args, kwargs), tensors)
 
         return hook
+
+    def _is_elsewhere(self) -> bool:
+        """Tell whether this is not the thread that trains."""
+        home = self._thread if self.home is None and self._inside else self.home
+        if home is None or home == threading.get_ident():
+            return False
+        self.overheard |= torch.is_grad_enabled()
+        return True
 
     def _pass_of_part(self) -> Pass:
         """Return the pass that a layer's call belongs to; a part of the model may be called by itself."""

@@ -1,5 +1,6 @@
 """The account of the steps: when one begins and ends, and what of it goes into the trace."""
 
+import threading
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -21,6 +22,8 @@ from explainer.recorder.probe import Probe
 from explainer.recorder.seen import Pass, union
 from explainer.recorder.tensors import array_of
 from explainer.writer import StepRecord, TraceWriter
+
+_OVERHEARD = "several threads ran the model with gradients on: recorded is the one that called the optimizer"
 
 
 @dataclass
@@ -61,7 +64,7 @@ class Steps:
         self._optimizing: OptimizerWatch | None = None
         self._options, self._writer, self._watch, self._backward = options, writer, watch, backward
         self._about, self._probe, self._uncompiled = about, probe, uncompiled
-        self._recording = False  # whether the step that is going on is recorded
+        self.recording = False  # whether the step that is going on is recorded
         self._now = Going()
         self._owed: StepRecord | None = None  # a step closed by hand, whose update is still to be seen
         self._due = False  # whether the open shard is to be finished before the next step
@@ -77,7 +80,7 @@ class Steps:
         """Get ready for a forward pass; returns whether it is recorded."""
         self._now.begun = self._about.forward_seen = True
         self._settle()
-        if not self._recording:
+        if not self.recording:
             return False
         self._uncompiled.look_up()
         if self._due:
@@ -86,14 +89,13 @@ class Steps:
             self._now.probed = self._probe.run()
         return True
 
-    def before_update(self) -> bool:
-        """See the weights, if no forward pass of this step has; returns whether the step is recorded."""
+    def before_update(self) -> None:
+        """See the weights, if no forward pass of this step has."""
         self._now.shown = None
-        if self._recording and not self._now.begun:
+        if not self._now.begun:
             if self._due:
                 self._flush()
             self._watch.begin(self.number)
-        return self._recording
 
     def first_evaluation(self) -> None:
         """Take what a closure's first evaluation showed: it was made at the weights that the step starts from."""
@@ -123,7 +125,7 @@ class Steps:
             by_hand: Whether its update may still be to come.
         """
         follows = bool(self._options.every(self.number + 1))
-        if self._recording:
+        if self.recording:
             self._close_recorded(by_hand=by_hand, follows=follows)
         elif self._due and self._owed is None:
             self._flush()
@@ -134,8 +136,8 @@ class Steps:
     def look_ahead(self, follows: bool | None = None) -> None:
         """Listen if the step that comes is to be recorded."""
         self._uncompiled.hold()
-        self._recording = bool(self._options.every(self.number)) if follows is None else follows
-        if self._recording:
+        self.recording = bool(self._options.every(self.number)) if follows is None else follows
+        if self.recording:
             self.listener.describing = self._about.describing
             self.listener.attach()
         else:
@@ -145,6 +147,9 @@ class Steps:
         if self._uncompiled.seen and "torch.compile" not in self._about.notes:
             self._about.notes["torch.compile"] = NOTE
             warnings.warn(f"torch.compile: the model {NOTE}", ExplainerWarning, stacklevel=2)
+        self.listener.home = threading.get_ident()
+        if self.listener.overheard:
+            self._about.notes["threads"] = _OVERHEARD
         before = self._writer.nbytes
         shown = self._now.shown or self._take()
         self.listener.forget()

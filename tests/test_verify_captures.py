@@ -294,3 +294,19 @@ def test_wrong_use_is_told(model: Any, criterion: Any, batch: Any, complaint: st
 def test_some_layers_alone_can_be_judged() -> None:
     report = verify.captures(mlp(), nn.CrossEntropyLoss(), batch_for(mlp(), 0), layers="0")
     assert {row.name for row in report.rows if row.what in ("activation", "gradient")} == {"0"}
+
+
+def doubles_a_part_in_place(n: Any, x: torch.Tensor) -> torch.Tensor:
+    y = n.first(x)
+    part = n.p(y)
+    part *= 2  # changes y too
+    return n.head(y)
+
+
+def test_an_output_that_cannot_be_probed_is_named_and_the_others_are_judged() -> None:
+    model = Net(doubles_a_part_in_place, p=Parts(lambda a, b: a))
+    model.p.forward = lambda x: x[:, :2]
+    report = verify.captures(model, nn.CrossEntropyLoss(), (normal(6, 5), classes(6)))
+    states = {(row.name, row.what): row.state for row in report.rows}
+    assert states["first", "gradient"] == states["head", "gradient"] == states["p", "activation"] == "equal"
+    assert states["p", "gradient"] in ("cannot", "missing")

@@ -173,8 +173,9 @@ def test_a_wrong_trace_ends_with_1_and_a_sentence(tmp_path: Path, capsys: pytest
 
 
 def test_a_trace_that_leaves_nothing_to_judge_ends_with_1(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    code, out, _ = call(capsys, record(tmp_path / "run", keep=()))
+    code, out, err = call(capsys, record(tmp_path / "run", keep=()))
     assert code == 1
+    assert err.count("nothing could be judged. ") == 2
     assert out.count("NOTHING COULD BE JUDGED") == 2
 
 

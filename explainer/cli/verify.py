@@ -43,9 +43,10 @@ def verify_trace(trace: str, steps: tuple[int, ...], what: str | None, as_json: 
         speech.say_json({name: report.to_json() for name, report in reports.items()})
     else:
         speech.say("\n\n".join(map(str, reports.values())))
-    for report in reports.values():
-        if report.failures:
-            speech.say_on_error(report.complaint)
-    held = any(report.ok for report in reports.values()) and not any(report.failures for report in reports.values())
-    if not held:
+    wrong = [report for report in reports.values() if report.failures]
+    if not wrong and not any(report.ok for report in reports.values()):
+        wrong = list(reports.values())
+    for report in wrong:
+        speech.say_on_error(report.complaint)
+    if wrong:
         raise SystemExit(1)

@@ -148,7 +148,7 @@ class OneStep:
             for source, sent in zip(sources, worked.to_feeders, strict=True):
                 if source in same and sent is not None:
                     parts[reader] = sent if reader not in parts else _sum([parts[reader], sent])
-                elif source in same and "not require" not in self.trace.missing.get(reader, ""):
+                elif source in same and not _sends_nothing(self.trace.missing.get(reader, "")):
                     raise Unjudged(f"it feeds {reader!r}, whose own gradient is missing")
         if not parts:
             raise Unjudged("nothing that was recorded reads it and sends a gradient back")
@@ -206,6 +206,11 @@ class OneStep:
         if not parts:
             raise Unjudged("no recorded layer has it and sends it a gradient")
         return _sum(parts)
+
+
+def _sends_nothing(reason: str) -> bool:
+    """Whether an output without a gradient has none because the loss does not change with it."""
+    return any(why in reason for why in ("does not require one", "does not depend on this output"))
 
 
 def _sum(parts: Sequence[Again]) -> Again:

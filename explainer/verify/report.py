@@ -96,17 +96,17 @@ class Report:
             VerifyError: Something differs: the first such row is named, which may be the cause of the others. Or
                 nothing could be judged.
         """
-        if self.failures:
+        if not self.ok:
             raise VerifyError(self.complaint, self)
-        if not self.judged:
-            raise VerifyError(f"{self.title}: nothing could be judged. {_why_not(self.rows)}", self)
         return self
 
     @property
     def complaint(self) -> str:
-        """The sentence about the first row that differs, and what to look at next; "" where none does."""
-        if not self.failures:
+        """The sentence about the first row that differs, and what to look at next; "" where all is well."""
+        if self.ok:
             return ""
+        if not self.failures:
+            return f"{self.title}: nothing could be judged. {_why_not(self.rows)}"
         first, count = self.failures[0], len(self.failures)
         others = f"; {count - 1} other comparison{'s' * (count > 2)} of {self.judged} differ{'s' * (count == 2)} too"
         if first.difference is None:

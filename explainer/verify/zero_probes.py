@@ -27,13 +27,11 @@ class Probe:
     Attributes:
         activation: Its values, (example, …).
         zero: The leaf that was added; None where none could be, and `reason` says why.
-        alias: Whether the tensor is one that the layer was given.
     """
 
     activation: Array
     zero: torch.Tensor | None = None
     reason: str = ""
-    alias: bool = False
 
     @property
     def gradient(self) -> Array | None:
@@ -85,11 +83,11 @@ class Probes:
 
         return hook
 
-    def _probe(self, tensor: torch.Tensor, alias: bool) -> tuple[Probe, torch.Tensor]:
-        probe = Probe(values_of(tensor), alias=alias and not tensor.is_leaf)
+    def _probe(self, tensor: torch.Tensor, given: bool) -> tuple[Probe, torch.Tensor]:
+        probe = Probe(values_of(tensor))
         if not tensor.requires_grad:
             probe.reason = "the output does not require a gradient"
-        elif self.sparing_views and (tensor._is_view() or alias):
+        elif self.sparing_views and (tensor._is_view() or given):
             probe.reason = "the output shares memory with another tensor that the model counts on: it cannot be probed"
         else:
             probe.zero = torch.full_like(tensor, -0.0).requires_grad_()

@@ -14,7 +14,7 @@ from torch import nn
 
 import explainer
 from explainer import testing
-from explainer.errors import TraceError, UnknownName, VerifyError
+from explainer.errors import TraceError, UnknownName
 from explainer.testing.summary import summarise
 from explainer.trace import Trace
 
@@ -259,7 +259,7 @@ def test_dead_units_are_named_with_what_the_verdict_stands_on() -> None:
         testing.assert_no_dead_units(trace)
     said = str(caught.value)
     assert said.startswith(
-        "layer '3' (ReLU), steps 0 to 2 (3 recorded): 2 of 16 units are dead, wanted at most 0: always zero: 2, 5. "
+        "layer '3' (ReLU), steps 0 to 2 (3 recorded): 2 of 16 units are dead, wanted at most 0: always zero: 2, 5.\n"
         "All 96 examples were looked at. Units lie along axis 1 of 32×16."
     )
     assert "Look next at: the learning rate" in said
@@ -283,7 +283,7 @@ def test_a_unit_that_answers_to_one_example_is_alive() -> None:
     with torch.no_grad():
         model[2].weight[2] = model[1](model[0](inputs[31])).sign()
     testing.assert_no_dead_units(recorded(model, inputs=inputs, steps=1, examples=None), layers="3")
-    with pytest.raises(AssertionError, match=r"always zero: 2\. Only the 8 of 32 examples"):
+    with pytest.raises(AssertionError, match=r"always zero: 2\.\nOnly the 8 of 32 examples"):
         testing.assert_no_dead_units(recorded(with_dead_units(2), inputs=inputs[:32], steps=1), layers="3")
 
 
@@ -292,7 +292,7 @@ def test_a_saturated_unit_is_dead_although_it_is_not_zero() -> None:
     model = nn.Sequential(nn.Linear(8, 4), nn.Sigmoid(), nn.Linear(4, 3))
     with torch.no_grad():
         model[0].bias[3] = 1000
-    with pytest.raises(AssertionError, match=r"layer '1' \(Sigmoid\).*: 3 \(always 1\).*\n(.*\n)*.*saturate"):
+    with pytest.raises(AssertionError, match=r"layer '1' \(Sigmoid\).*: 3 \(always 1\)\.\n(.*\n)*.*saturate"):
         testing.assert_no_dead_units(recorded(model, examples=None))
 
 
@@ -452,7 +452,6 @@ def test_a_derivative_that_is_wrong_breaks_the_chain_rule() -> None:
     with pytest.raises(AssertionError, match=r"'0'.*step 0: recorded .*, expected (.*\n)*.*DIFFERS") as caught:
         testing.assert_chain_rule(recorded(model))
     assert "Look next at" in str(caught.value)
-    assert isinstance(caught.value.__cause__, VerifyError)
 
 
 def test_an_optimizer_that_does_more_than_its_rule_is_found_out() -> None:
@@ -462,9 +461,28 @@ def test_an_optimizer_that_does_more_than_its_rule_is_found_out() -> None:
     with explainer.record(model, criterion=(criterion := nn.CrossEntropyLoss()), optimizer=optimizer) as recorder:
         criterion(model(torch.randn(4, 8)), torch.tensor([0, 1, 2, 0])).backward()
         optimizer.step()
-    with pytest.raises(AssertionError, match=r"'1.weight'.*step 0: recorded .*, expected (.*\n)*.*DIFFERS") as caught:
+    with pytest.raises(AssertionError, match=r"'1.weight'.*step 0: recorded .*, expected (.*\n)*.*DIFFERS"):
         testing.assert_updates_match(recorder.trace)
-    assert isinstance(caught.value.__cause__, VerifyError)
+
+
+@pytest.mark.parametrize(
+    ("optimizer", "options", "said"),
+    [
+        (torch.optim.Adam, {"every": 2}, r"2 of 3 steps could not be judged, first of step 2: Adam remembers earlier"),
+        (type("Own", (torch.optim.SGD,), {}), {}, r"4 of 4 steps .* of step 0: Own is not one of torch's own"),
+        (torch.optim.SGD, {"keep": ("updates",)}, r"nothing could be judged|keeps no parameters"),
+    ],
+)
+def test_updates_that_nobody_could_judge_do_not_pass(optimizer: Any, options: dict[str, Any], said: str) -> None:
+    model, criterion = healthy(), nn.CrossEntropyLoss()
+    descent = optimizer(model.parameters(), lr=0.1)
+    with explainer.record(model, criterion=criterion, optimizer=descent, **options) as recorder:
+        for _ in range(5 if "every" in options else 4):
+            descent.zero_grad()
+            criterion(model(torch.ones(4, 8)), torch.tensor([0, 1, 2, 0])).backward()
+            descent.step()
+    with pytest.raises(AssertionError, match=said):
+        testing.assert_updates_match(recorder.trace)
 
 
 class Shy(nn.Module):

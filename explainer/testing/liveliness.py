@@ -86,7 +86,7 @@ def _look(trace: Trace, outputs: list[str], indices: list[int], axis: int | None
     try:
         return {output: dead_units(trace, output, indices, axis) for output in outputs}
     except TraceError as error:
-        raise AssertionError(str(error)) from error
+        raise AssertionError(str(error)) from None
 
 
 # ── What is said ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -101,7 +101,7 @@ def _tell(trace: Trace, found: dict[str, Units], bad: list[str], indices: list[i
     allowed = math.floor(maximum * units.count)
     sentence = (
         f"layer {layer!r} ({type_of(trace, layer)}), {when}: {len(units.dead)} of {units.count} units are dead, wanted "
-        f"at most {allowed}: {_which(units)}. {_ground(units)}"
+        f"at most {allowed}: {_which(units)}.\n{_ground(units)}"
     )
     rows = [(name, type_of(trace, name), f"{len(each.dead)} of {each.count} dead") for name, each in found.items()]
     zero = not any(units.dead.values())

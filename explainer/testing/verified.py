@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from explainer.errors import VerifyError
+from explainer.testing.complaint import complaint
 
 if TYPE_CHECKING:
     from torch import nn
@@ -46,7 +47,7 @@ def assert_captures_match(
     try:
         return verify.captures(model, criterion, batch, layers=layers)
     except VerifyError as error:
-        raise AssertionError(_tell(error)) from error
+        raise AssertionError(_tell(error)) from None  # the error says no more than its report
 
 
 def assert_chain_rule(trace: Trace, *, step: int | None = None, tolerance: float | None = None) -> Report:
@@ -68,25 +69,45 @@ def assert_chain_rule(trace: Trace, *, step: int | None = None, tolerance: float
     try:
         return verify.chain_rule(trace, step=step, tolerance=tolerance)
     except VerifyError as error:
-        raise AssertionError(_tell(error)) from error
+        raise AssertionError(_tell(error)) from None  # the error says no more than its report
 
 
 def assert_updates_match(trace: Trace) -> Report:
     """Assert that each recorded update is what the optimizer's rule makes of the recorded gradient.
 
+    For torch's own optimizers; of another one, hold `trace.updates` against your own formula of
+    `trace.parameter_gradients`.
+
     Returns:
         The report, which prints as a table.
 
     Raises:
-        AssertionError: An update differs, or none could be judged; parameter, step and both numbers are named.
+        AssertionError: An update differs, or in some step none could be judged; parameter, step and both numbers are
+            named, or the reason.
     """
     __tracebackhide__ = True
     from explainer import verify
 
     try:
-        return verify.updates(trace)
+        report = verify.updates(trace)
     except VerifyError as error:
-        raise AssertionError(_tell(error)) from error
+        raise AssertionError(_tell(error)) from None  # the error says no more than its report
+    if unjudged := _steps_without_rule(trace, report):
+        raise AssertionError(unjudged)
+    return report
+
+
+def _steps_without_rule(trace: Trace, report: Report) -> str:
+    """Say in which steps no update was held against the optimizer's rule, and why."""
+    rows = [row for row in report.rows if "rule" in row.what]
+    judged = {row.step for row in rows if row.state != "cannot"}
+    left = [step for step in trace.steps.tolist() if step not in judged]
+    if not left:
+        return ""
+    reasons = dict.fromkeys(row.reason for row in rows if row.state == "cannot" and row.name == "update")
+    sentence = f"the updates of {len(left)} of {len(trace)} steps could not be judged, first of step {left[0]}"
+    look = "the reason; or whether something else than the optimizer changes the weights between backward and the step"
+    return complaint(f"{sentence}: {'; '.join(reasons)}", look)
 
 
 def _tell(error: VerifyError) -> str:

@@ -268,6 +268,39 @@ def test_concatenated_outputs_are_taken_apart() -> None:
     assert states(report, "a")["gradient"] in HELD
 
 
+class Places(nn.Module):
+    """A transformer of words and places, as small as it gets."""
+
+    def __init__(self, causal: bool, dropout: float = 0.0) -> None:
+        super().__init__()
+        self.words, self.places, self.causal = nn.Embedding(9, 4), nn.Embedding(5, 4), causal
+        self.block = nn.TransformerEncoderLayer(4, 2, 8, dropout, batch_first=True, norm_first=True)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        mask = nn.Transformer.generate_square_subsequent_mask(5) if self.causal else None
+        x = self.words(x) + self.places(torch.arange(5))
+        return self.head(self.block(x, src_mask=mask, is_causal=self.causal).mean(1))
+
+
+@pytest.mark.parametrize("causal", [False, True])
+def test_a_transformer_is_judged_from_the_loss_to_its_words(causal: bool) -> None:
+    torch.manual_seed(0)
+    trace = recorded(Places(causal), nn.CrossEntropyLoss(), (classes(30, 9).reshape(6, 5), classes(6)))
+    report = verify.chain_rule(trace)
+    assert {row.name for row in report.rows if row.state == "cannot"} == {"places", "places.weight"}  # fed by no layer
+    for name in ("block.norm1", "block.self_attn"):
+        with pytest.raises(VerifyError, match=f"gradient of '{name}'"):
+            verify.chain_rule(altered(trace, "gradients", name))
+    with pytest.raises(VerifyError, match=r"parameter gradient of 'block\.self_attn\.out_proj\.weight'"):
+        verify.chain_rule(altered(trace, "parameter_gradients", "block.self_attn.out_proj.weight"))
+
+
+def test_attention_that_drops_weights_out_is_not_judged_and_says_why() -> None:
+    trace = recorded(Places(False, 0.2), nn.CrossEntropyLoss(), (classes(30, 9).reshape(6, 5), classes(6)))
+    assert "attention that drops weights out: which ones is not in the trace" in str(verify.chain_rule(trace))
+
+
 def test_batch_norm_in_evaluation_mode_is_read_off_its_input_and_output() -> None:
     model = nn.Sequential(nn.Linear(5, 4), nn.BatchNorm1d(4), nn.Linear(4, 3))
     model(normal(20, 5, seed=9))

@@ -109,11 +109,10 @@ def attended(module: nn.Module, parameters: Mapping[str, torch.Tensor], x: torch
         causal: Whether no place sees those after it.
 
     Raises:
-        Unjudged: It drops weights out, which nothing recorded shows; or it does not take this input.
+        Unjudged: It does not take this input.
     """
     settings: Any = module
-    if settings.dropout:
-        raise Unjudged("attention that drops weights out: which ones is not in the trace")
+    settings.dropout = 0.0  # as in evaluation; what is dropped out in training is not in a trace
     places = x.shape[1] if settings.batch_first or x.ndim == 2 else x.shape[0]
     mask = torch.ones(places, places, dtype=torch.bool).triu(1) if causal else None
     named = {"attn_mask": mask, "need_weights": True}

@@ -137,6 +137,8 @@ class Caller:
         feeders = self.fed_by[call]
         named = " and ".join(map(repr, feeders)) if len(feeders) < 3 else f"its {len(feeders)} feeders"
         unseen = ", ".join(self._unseen(call)[:6])
+        if call != LOSS and self.layer(call).type == "MultiheadAttention" and self.layer(call).settings.get("dropout"):
+            return "attention that drops weights out: which ones is not in the trace"
         between = f"autograd saw {unseen} between" if unseen else "something that no module sees stands between"
         return f"its recorded output is not what it makes of {named}: {between}"
 

@@ -16,6 +16,7 @@ from torch import nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 
 import explainer
+from explainer import verify
 from explainer.errors import RecordingError
 from tests.referee import judge
 from tests.zoo import loss_of, noise
@@ -349,9 +350,12 @@ def test_an_output_that_the_layer_itself_reads_for_another_is_named() -> None:
         logits = x @ w
         return logits, logits.softmax(dim=1)
 
-    verdict = verdict_of(Around(Gives(routed)), noise(3, 4))
+    model = Around(Gives(routed))
+    verdict = verdict_of(model, noise(3, 4))
     assert "the whole tensor's" in verdict.trace.missing["inner"]
     assert verdict.equal == ["before", "inner[1]"]
+    report = verify.captures(model, loss_of, ((noise(3, 4),), None))  # the library's judge takes the reason too
+    assert [row.name for row in report.rows if row.what == "gradient" and row.state == "missing"] == ["inner"]
 
 
 # Parameters

@@ -14,16 +14,17 @@ from torch.utils.hooks import RemovableHandle
 from explainer.errors import ExplainerWarning, RecordingError
 from explainer.recorder.about import About
 from explainer.recorder.backward import BackwardWatch
+from explainer.recorder.changes import Structure
 from explainer.recorder.compiled import Uncompiled
 from explainer.recorder.distributed import own_rank, take_place
 from explainer.recorder.guard import GuardedHook, stay_in_this_process
-from explainer.recorder.options import Options, check_modules, read_options, select_layers
+from explainer.recorder.options import Options, check_modules, read_options, select
 from explainer.recorder.parameters import ParameterWatch
 from explainer.recorder.passes import Listener
 from explainer.recorder.probe import Probe
 from explainer.recorder.steps import Steps
 from explainer.recorder.tensors import array_of
-from explainer.recorder.wrappers import named_parameters, unwrapped
+from explainer.recorder.wrappers import unwrapped
 from explainer.trace import Trace, open_trace
 from explainer.writer import TraceWriter
 
@@ -78,8 +79,7 @@ def record(
     check_modules(model, criterion, optimizer)
     uncompiled = Uncompiled(model)
     model = unwrapped(model)
-    chosen = select_layers(model, layers)
-    inside = {id(parameter) for layer in chosen.values() for parameter in layer.parameters()}
+    chosen, parameters = select(model, layers)
     return Recorder(
         model,
         None if path is None else Path(path),
@@ -87,9 +87,8 @@ def record(
         optimizer=optimizer,
         options=options,
         layers=chosen,
-        parameters={
-            name: each for name, each in named_parameters(model).items() if layers is None or id(each) in inside
-        },
+        parameters=parameters,
+        select=lambda: select(model, layers),
         probe=None if probe is None else Probe(model, chosen, criterion, probe),
         overwrite=overwrite,
         uncompiled=uncompiled,
@@ -113,6 +112,7 @@ class Recorder:
         options: Options,
         layers: dict[str, nn.Module],
         parameters: dict[str, nn.Parameter],
+        select: Callable[[], tuple[dict[str, nn.Module], dict[str, nn.Parameter]]],
         probe: Probe | None,
         overwrite: bool,
         uncompiled: Uncompiled,
@@ -121,6 +121,7 @@ class Recorder:
         self._path, self._overwrite = path, overwrite
         self._model, self._layers, self._uncompiled = model, layers, uncompiled
         self._optimizer, self._options, self._parameters, self._probe = optimizer, options, parameters, probe
+        self._select, self._structure = select, Structure(model, parameters, optimizer)
         self._about = About(model, layers, parameters, criterion, optimizer, options)
         self._criterion = criterion
         self._handles: list[RemovableHandle] = []
@@ -138,6 +139,7 @@ class Recorder:
         watch = ParameterWatch(self._parameters, self._writer, self._options.keep)
         backward = BackwardWatch(self._parameters.values(), self._guard)
         self._steps = Steps(self._options, self._writer, watch, backward, self._about, self._probe, self._uncompiled)
+        self._steps.structure, self._steps.renew = self._structure, self._renew
         self._listener = self._steps.listener = Listener(
             self._model,
             self._layers,
@@ -179,6 +181,17 @@ class Recorder:
         self._writer.drain()
         self._writer.describe(self._about.to_json(), finished=True)
 
+    def _renew(self) -> None:
+        """Follow a model that is made of something else than before."""
+        layers, parameters = self._select()
+        backward = BackwardWatch(parameters.values(), self._guard)
+        watch = ParameterWatch(parameters, self._writer, self._listener.keep)
+        self._steps.use(watch, backward, Structure(self._model, parameters, self._optimizer))
+        self._about.renew(self._steps.number, layers, parameters)
+        self._listener.renew(layers, backward)
+        if self._probe is not None:
+            self._probe.layers = layers
+
     def _take_hooks_off(self) -> None:
         self._uncompiled.release()
         self._listener.detach()
@@ -203,7 +216,7 @@ class Recorder:
         self.failure = error
         self._about.failure = f"the recording ended in step {self._steps.number}: {type(error).__name__}: {error}"
         self._take_hooks_off()
-        with contextlib.suppress(OSError):  # the disk may be full; what stands there opens all the same
+        with contextlib.suppress(Exception):  # the disk may be full; what stands there opens all the same
             self._writer.describe(self._about.to_json())
         kept = "" if self._path is None else f" What was finished before stays in {self._path}."
         warnings.warn(

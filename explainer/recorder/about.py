@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from explainer import __version__
+from explainer.recorder.changes import LENT
 from explainer.recorder.distributed import Rank
 from explainer.recorder.options import KINDS, Options
 from explainer.recorder.seen import Pass
@@ -42,12 +43,35 @@ class About:
         self._criterion, self._optimizer, self._options = criterion, optimizer, options
         self._wiring: Wiring | None = None
         self._order: dict[str, None] = {}
+        self._part_time: dict[str, str] = {}  # name -> when it was no part of the model
         self._lacks: dict[str, tuple[str, int, int]] = {}  # name -> reason, how often, first step
         self._model_json: dict[str, Any] | None = None  # it does not change once the wiring is known
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
-    def take_step(self, step: int, passes: Iterable[Pass], without_gradient: Iterable[str]) -> None:
+    def renew(self, step: int, layers: Mapping[str, nn.Module], parameters: Mapping[str, torch.Tensor]) -> None:
+        """Take note that the model, or what the optimizer does with it, is another from a step on."""
+        before: dict[str, Any] = {**self._layers, **self._parameters}
+        now: dict[str, Any] = {**layers, **parameters}
+        groups = {
+            "replaced": [name for name in now if name in before and now[name] is not before[name]],
+            "gone": [name for name in before if name not in now],
+            "new": [name for name in now if name not in before],
+        }
+        told = [f"{what}: {', '.join(names)}" for what, names in groups.items() if names]
+        said = "; ".join(told) or "the form of parameters, or the optimizer's groups"
+        self.notes.setdefault("changes", []).append(f"before step {step}: {said}")
+        self._part_time |= dict.fromkeys(groups["new"], f"not part of the model before step {step}")
+        self._part_time |= dict.fromkeys(groups["gone"], f"not part of the model from step {step} on")
+        self._layers, self._parameters = layers, parameters
+        self._wiring = self._model_json = None
+
+    def take_step(
+        self, step: int, passes: Iterable[Pass], without_gradient: Iterable[str], lent: Iterable[str] = ()
+    ) -> None:
         """Take note of what a step showed, and of what it did not."""
+        for name in lent:
+            self._lack(step, name, LENT)
+        without_gradient = [name for name in without_gradient if name not in lent]
         passes = list(passes)
         self.steps += 1
         answered = any(each.answered for each in passes)
@@ -134,6 +158,7 @@ class About:
         for name, (reason, times, first) in self._lacks.items():
             always = times == self.steps
             found[name] = reason if always else f"{reason} ({times} of {self.steps} steps, first in step {first})"
+        found |= self._part_time
         for name, reader in self._wiring.read_within.items() if self._wiring else ():
             found.setdefault(name, f"the gradient is the whole tensor's: inside its layer {reader} is computed from it")
         if not self.loss_seen:

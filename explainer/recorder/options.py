@@ -1,6 +1,6 @@
 """What a user asked to be recorded, checked before the first step."""
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from fnmatch import fnmatchcase
 
@@ -9,7 +9,7 @@ from torch import nn
 from torch.nn.utils.parametrize import is_parametrized
 
 from explainer.errors import RecordingError, unknown
-from explainer.recorder.wrappers import inside
+from explainer.recorder.wrappers import inside, named_parameters
 
 KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updates", "inputs", "targets")
 
@@ -97,6 +97,23 @@ def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[
             raise RecordingError(f"layers: {hint}")
         chosen.update(matching)
     return {name: module for name, module in leaves.items() if name in chosen}
+
+
+def select(
+    model: nn.Module, layers: str | Iterable[str] | None
+) -> tuple[dict[str, nn.Module], dict[str, nn.Parameter]]:
+    """Return the layers that names or globs choose, and the parameters inside them; None chooses the whole model."""
+    chosen = select_layers(model, layers)
+    inside_chosen = {id(parameter) for layer in chosen.values() for parameter in layer.parameters()}
+    named = named_parameters(model).items()
+    return chosen, {name: each for name, each in named if layers is None or id(each) in inside_chosen}
+
+
+def fusible(model: nn.Module, layers: Mapping[str, nn.Module]) -> dict[str, nn.Module]:
+    """Return the layers that torch fuses into one call in evaluation, as long as they have no hooks."""
+    blocks = [each for each in model.modules() if isinstance(each, nn.TransformerEncoderLayer) and each is not model]
+    inside_block = {id(module) for block in blocks for module in block.modules()}
+    return {name: layer for name, layer in layers.items() if id(layer) in inside_block}
 
 
 def _leaves(module: nn.Module, name: str = "", known: set[int] | None = None) -> Iterator[tuple[str, nn.Module]]:

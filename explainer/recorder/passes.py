@@ -19,7 +19,7 @@ from explainer.recorder.backward import OUTSIDE, BackwardWatch, current_task
 from explainer.recorder.callers import functions_above
 from explainer.recorder.checkpointing import Segments
 from explainer.recorder.guard import GuardedHook
-from explainer.recorder.options import Options
+from explainer.recorder.options import Options, fusible
 from explainer.recorder.seen import Judgement, Pass, Seen
 from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
 from explainer.recorder.wiring import Wiring
@@ -60,8 +60,7 @@ class Listener:
         self._handles: list[RemovableHandle] = []
         self._describing_handles: list[RemovableHandle] = []
         self._fused_handles: list[RemovableHandle] = []
-        fusible = _fusible(model)
-        self._fused = {name: layer for name, layer in layers.items() if id(layer) in fusible}
+        self._fused = fusible(model, layers)
         self._passes: list[Pass] = []
         self._segments = Segments()
         self._inside = False  # whether a forward pass of the whole model, that is recorded, is going on
@@ -75,6 +74,15 @@ class Listener:
     def follow(self) -> RemovableHandle:
         """Notice from now on when a forward pass begins."""
         return self._model.register_forward_pre_hook(self._guard(self._enter), prepend=True, with_kwargs=True)
+
+    def renew(self, layers: Mapping[str, nn.Module], backward: BackwardWatch) -> None:
+        """Listen to other layers from now on."""
+        attached = bool(self._handles)
+        self.detach()
+        self._layers, self._backward, self.describing = layers, backward, True
+        self._fused = fusible(self._model, layers)
+        if attached:
+            self.attach()
 
     def attach(self) -> None:
         """Put the hooks on the layers and the criterion, if they are not there."""
@@ -380,12 +388,6 @@ class Listener:
 
 
 _CRITERION = ""  # stands for the criterion where layers are named
-
-
-def _fusible(model: nn.Module) -> set[int]:
-    """Return the modules, by identity, that torch fuses into one call in evaluation, as long as they have no hooks."""
-    blocks = [each for each in model.modules() if isinstance(each, nn.TransformerEncoderLayer) and each is not model]
-    return {id(module) for block in blocks for module in block.modules()}
 
 
 def _may_come_again(function: Any) -> bool:

@@ -34,7 +34,7 @@ class Probe:
         inputs, self.targets = examples
         self._arguments = inputs if isinstance(inputs, tuple) else (inputs,)
         self.inputs: torch.Tensor = named_tensors("", inputs)[0][1]
-        self._model, self._layers, self._criterion = model, layers, criterion
+        self._model, self.layers, self._criterion = model, layers, criterion
 
     def run(self) -> tuple[dict[str, torch.Tensor], float | None]:
         """Run the examples.
@@ -53,7 +53,7 @@ class Probe:
 
             return hook
 
-        handles = [module.register_forward_hook(listen(name)) for name, module in self._layers.items()]
+        handles = [module.register_forward_hook(listen(name)) for name, module in self.layers.items()]
         try:
             with unheard(), _untouched(self._model):
                 output = self._model(*self._arguments)

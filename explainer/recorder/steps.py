@@ -13,6 +13,7 @@ from explainer.errors import ExplainerWarning
 from explainer.recorder import scaling
 from explainer.recorder.about import About
 from explainer.recorder.backward import BackwardWatch
+from explainer.recorder.changes import Structure
 from explainer.recorder.compiled import NOTE, Uncompiled
 from explainer.recorder.optimizing import OptimizerWatch
 from explainer.recorder.options import Options
@@ -42,6 +43,7 @@ class Going:
     begun: bool = False  # whether its first forward pass has begun
     logged: dict[str, float] = field(default_factory=dict)
     probed: tuple[dict[str, torch.Tensor], float | None] = field(default_factory=lambda: ({}, None))
+    lent: set[str] = field(default_factory=set)  # parameters in whose place others stood in a forward pass
     shown: Shown | None = None  # by the first evaluation of a closure
 
 
@@ -60,6 +62,8 @@ class Steps:
     ) -> None:
         self.number = 0  # of the step that is going on
         self.listener: Listener
+        self.structure: Structure
+        self.renew: Callable[[], None]  # told that the model is made of something else
         self._optimizer: torch.optim.Optimizer | None = None
         self._optimizing: OptimizerWatch | None = None
         self._options, self._writer, self._watch, self._backward = options, writer, watch, backward
@@ -83,6 +87,8 @@ class Steps:
         if not self.recording:
             return False
         self._uncompiled.look_up()
+        if self.structure.is_changed():
+            self._notice_changes()
         if self._due:
             self._flush()
         if self._watch.begin(self.number) and self._probe is not None:
@@ -115,6 +121,20 @@ class Steps:
             self._now.logged[name] = number
         elif (last := self._writer.last) and last.step == self.number - 1:
             last.scalars[name] = number
+
+    def _notice_changes(self) -> None:
+        lent = self.structure.lent()
+        if lent is None:
+            self.renew()
+        else:
+            self._now.lent.update(lent)
+
+    def use(self, watch: ParameterWatch, backward: BackwardWatch, structure: Structure) -> None:
+        """Go on with another model; what was seen of the one before is put away."""
+        self._watch.finish(self.number)
+        self._flush()
+        backward.discarded = self._backward.discarded
+        self._watch, self._backward, self.structure = watch, backward, structure
 
     # Its end
 
@@ -162,7 +182,7 @@ class Steps:
         record.moments["parameter_gradients"], without = shown.gradients
         record.scalars.update(self._scalars(shown))
         record.events = [event for each in shown.passes for event in each.events] + ["update"]
-        self._about.take_step(self.number, shown.passes, without)
+        self._about.take_step(self.number, shown.passes, without, self._now.lent)
         self._about.discarded = self._backward.discarded
         self._due = self._writer.due
         if by_hand:

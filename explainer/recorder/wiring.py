@@ -168,7 +168,8 @@ def _describe_layer(
 ) -> Layer:
     first_call = name in layers
     module = layers[name if first_call else name.rpartition(":")[0]]
-    own = {qualified[id(value)]: tuple(value.shape) for value in module.parameters()} if first_call else {}
+    parameters = [each for each in module.parameters() if id(each) in qualified] if first_call else []
+    own = {qualified[id(each)]: tuple(each.shape) for each in parameters}
     return Layer(type=type(module).__name__, parameters=own, settings=_settings(module), **call)
 
 

@@ -72,6 +72,23 @@ def test_an_update_in_the_middle_must_lie_between_its_weights() -> None:
         verify.updates(altered(recorded(OPTIMIZERS["sgd"]), "updates", "0.bias", 2))
 
 
+def test_weights_that_something_else_moves_after_the_step_are_no_mistake() -> None:
+    model, criterion = seeded(mlp), nn.CrossEntropyLoss()
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.1)
+
+    def clamp(step: int) -> None:
+        with torch.no_grad():
+            model[0].weight.clamp_(-0.2, 0.2)
+
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        train(model, criterion, optimizer, steps=3, after_step=clamp)
+    report = verify.updates(recorder.trace)
+    assert "then something else moved the weights" in str(report)
+    assert len(judged(report, "rule")) == 12
+    with pytest.raises(VerifyError, match=r"weight to weight of '0\.weight', step 1"):
+        verify.updates(altered(recorder.trace, "updates", "0.weight", 1))
+
+
 def test_a_schedule_of_learning_rates_is_followed() -> None:
     trace = recorded(OPTIMIZERS["adam"], schedule=lambda o: torch.optim.lr_scheduler.StepLR(o, 2, 0.1))
     assert len(set(trace.scalars["learning_rate"])) == 3

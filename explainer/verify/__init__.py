@@ -57,7 +57,8 @@ def captures(
 def updates(trace: Trace, *, raises: bool = True) -> Report:
     """Check that each recorded update is what lies between two recorded weights, and what the optimizer's rule makes.
 
-    The first is bitwise, between steps that follow each other. For the second the run's optimizer is built again from
+    The first is bitwise, between steps that follow each other, unless something else moved the weights after the step.
+    For the second the run's optimizer is built again from
     its recorded settings and fed with the recorded weights, gradients and learning rates. Where it remembers earlier
     steps (momentum, Adam), that needs every step from the first. Usually the same bits come out; allowed are eight
     roundings of the largest weight, since another machine may add in another order.
@@ -80,7 +81,8 @@ def chain_rule(
     gradient at its output what it sends back to its input. Where several layers read one output, what they send back is
     added up. The loss is worked out from its recorded input and targets, parameter gradients where the whole batch was
     kept. What is no module (a sum with a shortcut, a reshape) is guessed, and believed only where it makes what was
-    recorded forwards; else the report names what could not be judged, and why.
+    recorded forwards; else the report names what could not be judged, and why. A term of the loss that no module
+    computes (a penalty on an activation) is nothing a trace knows of: the gradient that it adds to differs.
 
     How far numbers may be apart: everything is computed in float64, and once more in the run's own precision; and
     backward from gradients shaken by ε, which shows how much of a sum cancels. The largest difference is how much this

@@ -7,12 +7,12 @@ import numpy as np
 from explainer.errors import TraceError
 from explainer.trace import Trace
 from explainer.verify.after_backward import explained
+from explainer.verify.calls import LOSS, Caller, Moment
 from explainer.verify.comparing import Array, within
 from explainer.verify.losses import work_out_loss
 from explainer.verify.one_layer import Again, Worked, agreement
 from explainer.verify.operations_again import DROPOUTS, Unjudged
 from explainer.verify.report import Report, Row
-from explainer.verify.seen import LOSS, Caller, Moment
 
 ADVICE = (
     "whether something changes this gradient or output outside of modules (a function of torch, a hook, a term of the "

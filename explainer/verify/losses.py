@@ -5,11 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from explainer.verify.calls import LOSS, Moment
 from explainer.verify.comparing import Array
 from explainer.verify.links import Link
 from explainer.verify.one_layer import Again, Given, Worked, work_out
 from explainer.verify.operations_again import LOSSES, WEIGHTED, Unjudged, applied, operation
-from explainer.verify.seen import LOSS, Moment
 
 
 @dataclass(frozen=True)

@@ -25,9 +25,21 @@ _RULE, _DIFFERENCE = "update, by the optimizer's rule", "update, from weight to 
 
 def verify_updates(trace: Trace) -> Report:
     """Compare each recorded update with the weights around it, and with what the optimizer makes of the gradient."""
-    rows = [*_differences(trace), *_replayed(trace)]
+    replayed = list(_replayed(trace))
+    right = {(row.name, row.step) for row in replayed if row.state in ("equal", "close")}
+    rows = [_moved_after(row) if (row.name, row.step) in right else row for row in _differences(trace)] + replayed
     title = f"updates: {len(trace)} recorded steps of {trace.model.optimizer or 'a run without an optimizer'}"
     return Report(title, tuple(rows), ADVICE)
+
+
+def _moved_after(row: Row) -> Row:
+    """Excuse an update that the optimizer's rule makes, although the next weights lie elsewhere."""
+    if row.state != "differs":
+        return row
+    reason = (
+        "the update is what the optimizer's rule makes, and then something else moved the weights (a clamp, a decay)"
+    )
+    return Row(row.name, row.step, row.what, "cannot", reason=reason)
 
 
 def _differences(trace: Trace) -> Iterator[Row]:

@@ -15,6 +15,8 @@ current_task: Callable[[], int] = torch._C._current_graph_task_id
 
 OUTSIDE = -1
 
+_NARROW = (torch.float16, torch.bfloat16)  # squares of their numbers need more room than they have
+
 
 class Answerable(Protocol):
     """A forward pass that gradients may come back to."""
@@ -41,7 +43,7 @@ class BackwardWatch:
         self._task = OUTSIDE  # the backward pass seen last
         self._counts = False  # whether its gradients are recorded
         self._accumulated = False  # whether a pass of this step has added to the parameters' gradients
-        self._norms: list[torch.Tensor] = []
+        self._norms: list[torch.Tensor] = []  # of the gradients as backward left them
         self.discarded = 0  # backward passes, in the whole run, whose gradients no optimizer used
 
     def forget(self) -> None:
@@ -94,15 +96,11 @@ class BackwardWatch:
         return bool(trained) and not any(each.grad is not None and bool(each.grad.any()) for each in trained)
 
     def _take_norms(self) -> None:
-        by_kind: dict[tuple[torch.device, torch.dtype], list[torch.Tensor]] = {}
-        for each in self._parameters:
-            if (gradient := each.grad) is not None:
-                values = gradient.coalesce().values() if gradient.is_sparse else gradient
-                by_kind.setdefault((values.device, values.dtype), []).append(values)
-        self._norms = []
-        for (_, dtype), gradients in by_kind.items():
-            wide = torch.float32 if dtype in (torch.float16, torch.bfloat16) else None
-            self._norms += torch._foreach_norm([each.detach() for each in gradients], 2, wide)
+        gradients = [each.grad for each in self._parameters if each.grad is not None]
+        if any(each.is_sparse or each.dtype in _NARROW for each in gradients):
+            gradients = [(each.coalesce().values() if each.is_sparse else each).float() for each in gradients]
+        with torch.no_grad():  # one call for all; they stay where they are: nobody waits for a GPU
+            self._norms = list(torch._foreach_norm(gradients)) if gradients else []
 
     def norm(self) -> float | None:
         """Return the total norm of the gradients as the last backward pass left them; None where there was none."""

@@ -81,10 +81,7 @@ _ALONE = _count_alone()  # it depends on the versions of Python and torch
 
 def _through(view: torch.Tensor, base: torch.Tensor) -> Reading:
     """Look at the base's gradient as the view looks at the base."""
-    size = view.size()
-    if view.is_contiguous() and base.is_contiguous() and view.numel() == base.numel():
-        return lambda gradient: gradient.reshape(size)  # the same numbers in the same order
-    stride, offset = view.stride(), view.storage_offset() - base.storage_offset()
+    size, stride, offset = view.size(), view.stride(), view.storage_offset() - base.storage_offset()
     base_size, base_stride = base.size(), base.stride()
 
     def reading(gradient: torch.Tensor) -> torch.Tensor:

@@ -454,6 +454,22 @@ def test_micro_batches_are_judged_layer_by_layer() -> None:
     assert states(report, "loss")["gradient"] == {"cannot"}
 
 
+def test_the_joined_trace_of_two_processes_is_judged_as_their_average() -> None:
+    model = seeded(mlp)  # two ranks: each gradient is of the mean over half the batch, and parameters' are averaged
+
+    def halve() -> None:
+        for parameter in model.parameters():
+            parameter.grad /= 2
+
+    twice = recorded(
+        model, nn.CrossEntropyLoss(), batch_for(model, 0), loss_of=lambda loss: 2 * loss, before_step=halve
+    )
+    joined = AlteredTrace(twice, ranks=2, scalars={"loss": np.asarray(twice.scalars["loss"]) / 2})
+    report = verify.chain_rule(joined)
+    assert {row.state for row in report.rows} == {"equal", "close"}
+    assert "to know" not in str(report)
+
+
 @pytest.mark.parametrize("lesson", ["two-layer", "digits"])
 def test_the_lessons_are_true(lesson: str) -> None:
     trace = record_lesson(lesson, **({"steps": 23} if lesson == "digits" else {}))

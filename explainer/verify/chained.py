@@ -205,7 +205,8 @@ class OneStep:
                     parts.append(worked.to_parameters[own])
         if not parts:
             raise Unjudged("no recorded layer has it and sends it a gradient")
-        return _sum(parts)
+        total, ranks = _sum(parts), self.trace.ranks  # several processes average their gradients
+        return Again(total.values / ranks, total.allowed / ranks)
 
 
 def _sends_nothing(reason: str) -> bool:

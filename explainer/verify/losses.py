@@ -5,10 +5,11 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
+from explainer.trace import Trace
 from explainer.verify.calls import LOSS, Moment
 from explainer.verify.comparing import Array
 from explainer.verify.links import Link
-from explainer.verify.one_layer import Again, Given, Worked, work_out
+from explainer.verify.one_layer import Again, Given, work_out
 from explainer.verify.operations_again import LOSSES, WEIGHTED, Unjudged, applied, operation
 
 
@@ -59,12 +60,20 @@ def work_out_loss(moment: Moment) -> Judged:
     gradient = worked.to_feeders[0]
     if gradient is None or gradient.values.shape != recorded.shape:
         raise Unjudged("no gradient comes back from it")
-    return _weighted(moment, worked, gradient, recorded, target)
+    value, gradient = _of_ranks(trace, worked.outputs[0], gradient)
+    return _weighted(moment, value, gradient, recorded, target)
 
 
-def _weighted(moment: Moment, worked: Worked, gradient: Again, recorded: Array, target: Array) -> Judged:
+def _of_ranks(trace: Trace, value: Again, gradient: Again) -> tuple[Again, Again]:
+    """Turn what the joined batch would give into what several processes had: each the loss of its own part."""
+    settings = trace.model.criterion.settings if trace.model.criterion else {}
+    if settings.get("reduction", "mean") == "sum":
+        return Again(value.values / trace.ranks, value.allowed / trace.ranks), gradient
+    return value, Again(gradient.values * trace.ranks, gradient.allowed * trace.ranks)
+
+
+def _weighted(moment: Moment, value: Again, gradient: Again, recorded: Array, target: Array) -> Judged:
     criterion = moment.caller.trace.model.criterion
-    value = worked.outputs[0]
     factor = factor_between(recorded, gradient.values)
     if abs(factor - 1) > 0.01:
         scaled = Again(gradient.values * factor, gradient.allowed * abs(factor))

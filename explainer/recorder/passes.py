@@ -365,8 +365,8 @@ class Listener:
 
         if output.requires_grad:
             self._listen(now, output, weigh)
-        if given.grad_fn is None:
-            return
+        if given.grad_fn is None and (root is None or not given.requires_grad):
+            return  # on a leaf a hook would stay, but for the copy that a checkpoint makes of what it repeats
         reading = None
         if given._base is not None:
             given, reading = now.views.way_to("", given, module)

@@ -60,21 +60,17 @@ class RecordTrace:
     def close(self) -> None:
         """Take all hooks off; a recording that is over already stays as it is."""
         for recorder in self._recorders:
-            recorder.__exit__(None, None, None)
+            if not _never_began(recorder):
+                recorder.__exit__(None, None, None)
 
     def faults(self) -> Iterator[str]:
         """Say what went wrong with the recordings, of which the test itself may know nothing."""
-        from explainer.errors import RecordingError
-
         for recorder in self._recorders:
             if recorder.failure is not None:
                 kind = type(recorder.failure).__name__
                 yield f"record_trace: the recording failed, so that its trace is not whole: {kind}: {recorder.failure}"
-                continue
-            try:
-                _ = recorder.trace
-            except RecordingError as error:
-                yield f"record_trace(…) was called in this test, but {error}"
+            elif why := _never_began(recorder):
+                yield f"record_trace(…) was called in this test, but {why}"
 
     def sections(self) -> Iterator[tuple[str, str]]:
         """Tell of each trace what stands in it, and keep it where that was asked for; once."""
@@ -99,6 +95,19 @@ class RecordTrace:
         except ExplainerError as error:
             lines.append(f"no trace to show: {error}")
         return "\n".join(lines)
+
+
+def _never_began(recorder: Recorder) -> str:
+    """Say that a recording was made ready and never entered; nothing where it was."""
+    from explainer.errors import ExplainerError, RecordingError
+
+    try:
+        _ = recorder.trace
+    except RecordingError as error:
+        return str(error)
+    except ExplainerError:
+        pass  # it began, and its folder cannot be read any more
+    return ""
 
 
 def _kept(source: Path, target: Path) -> str:

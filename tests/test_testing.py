@@ -305,6 +305,15 @@ def test_pixels_that_are_always_black_are_no_dead_units_unless_asked() -> None:
         testing.assert_no_dead_units(trace, layers="0")
 
 
+def test_units_that_dropout_drops_are_not_dead() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(8, 64), nn.Dropout(0.9), nn.Linear(64, 3))
+    trace = recorded(model, examples=2)
+    testing.assert_no_dead_units(trace)
+    with pytest.raises(AssertionError, match=r"layer '1' \(Dropout\)"):
+        testing.assert_no_dead_units(trace, layers="1")
+
+
 @pytest.mark.parametrize(
     ("options", "said"),
     [

@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from explainer.units import Units
 
 
+_BY_CHANCE = ("Dropout", "DropPath", "StochasticDepth")  # in the names of classes whose zeros say nothing of a unit
+
+
 def assert_no_dead_units(
     trace: Trace, *, layers: Layers = None, steps: Steps = None, maximum: float = 0.0, axis: int | None = None
 ) -> None:
@@ -30,8 +33,8 @@ def assert_no_dead_units(
     many were. Where the statistics, which are over whole batches, rule out that a unit is zero, it passes.
 
     Args:
-        layers: Names or globs. All when omitted, but for those with nothing trainable in them or before them, and
-            further outputs of a layer (`name[1]`).
+        layers: Names or globs. All when omitted, but for those with nothing trainable in them or before them, those
+            that drop units by chance, and further outputs of a layer (`name[1]`).
         steps: Recorded step numbers, negative ones counted from the last; all when omitted.
         maximum: The share of a layer's units that may be dead, from 0 to 1.
         axis: The axis of the activation along which units lie, where its layer's class does not tell: after examples,
@@ -74,6 +77,8 @@ def _choose_outputs(trace: Trace, layers: Layers) -> list[str]:
 
 def _is_of_units(trace: Trace, call: str, outputs: list[str]) -> bool:
     if not outputs or outputs[0] not in trace.activations or reshapes_the_input(trace, call):
+        return False
+    if any(word in type_of(trace, call) for word in _BY_CHANCE):
         return False
     return trace.activations[outputs[0]].ndim > 2  # (step, example, unit, …)
 

@@ -14,11 +14,15 @@ class Layer:
     type: str  # the module's class, such as "Linear"
     input_shape: tuple[int, ...] | None = None  # (example, …) as first recorded; None where it was never called
     output_shape: tuple[int, ...] | None = None
-    dtype: str | None = None  # of the output, as it was before it became numpy's ("bfloat16")
+    # Of the output, as torch had it: a trace holds "bfloat16" as float32, and "complex64" as float32 in a last axis of two,
+    # (real, imaginary); statistics are over those numbers, so that the norm is the complex one.
+    dtype: str | None = None
     parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # qualified name -> shape
     settings: Mapping[str, Any] = field(default_factory=dict)  # such as {"stride": [2, 2]}
     fed_by: tuple[str, ...] = ()  # the layers whose outputs it reads, through functions that no module sees too
-    unseen: tuple[str, ...] = ()  # autograd's names of those functions, such as "AddBackward0", the first to run first
+    # Autograd's names of what stands between those layers and this one, such as "AddBackward0", the first to run first:
+    # functions that no module sees, and layers that were not chosen.
+    unseen: tuple[str, ...] = ()
 
     @property
     def parameter_count(self) -> int:
@@ -69,23 +73,23 @@ class Model:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> "Model":
         """Read what `to_json` returned."""
-        criterion = data["criterion"]
+        criterion = data.get("criterion")
         return cls(
             type=str(data["type"]),
             layers={str(name): _layer(layer) for name, layer in data["layers"].items()},
             criterion=criterion and Criterion(**{**criterion, **_sources(criterion)}),
-            optimizer=data["optimizer"],
+            optimizer=data.get("optimizer"),
             parameter_count=int(data["parameter_count"]),
             tied=dict(data.get("tied", {})),
             parameter_groups=tuple(
                 ParameterGroup(tuple(group["parameters"]), group["settings"])
-                for group in data.get("parameter_groups", ())
+                for group in data.get("parameter_groups") or ()
             ),
         )
 
 
 def _layer(data: Mapping[str, Any]) -> Layer:
-    shapes = {key: data[key] and tuple(data[key]) for key in ("input_shape", "output_shape")}
+    shapes = {key: each and tuple(each) for key in ("input_shape", "output_shape") for each in [data.get(key)]}
     parameters = {name: tuple(shape) for name, shape in data["parameters"].items()}
     return Layer(**{**data, **shapes, "parameters": parameters, **_sources(data)})
 

@@ -18,6 +18,9 @@ from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_
 import explainer
 from explainer import verify
 from explainer.errors import RecordingError
+from explainer.recorder.about import About
+from explainer.recorder.passes import Listener
+from explainer.recorder.views import Views
 from tests.referee import judge
 from tests.zoo import loss_of, noise
 
@@ -60,6 +63,38 @@ def verdict_of(model: nn.Module, *args: Any, **options: Any) -> Any:
     verdict = judge(model, lambda recorded: loss_of(recorded(*args)), **options)
     assert verdict.faults == []
     return verdict
+
+
+# The referee finds what is wrong
+
+
+def test_the_referee_finds_a_gradient_that_is_only_a_part() -> None:
+    model = Around(nn.Linear(4, 4), lambda y: y * 3 + y.relu_())
+    with mock.patch.object(Views, "way_to", lambda self, name, view, module: (view, lambda gradient: gradient)):
+        verdict = judge(model, lambda recorded: loss_of(recorded(noise(3, 2, 4))))
+    assert verdict.faults == ["inner: another gradient"]
+
+
+def test_the_referee_finds_what_is_silently_absent() -> None:
+    model = Around(nn.Linear(4, 4), lambda y: y.relu_())
+    with (
+        mock.patch.object(Views, "way_to", lambda self, name, view, module: (view, lambda gradient: gradient)),
+        mock.patch.object(About, "_missing", return_value={}),
+    ):
+        verdict = judge(model, lambda recorded: loss_of(recorded(noise(3, 2, 4))))
+    assert verdict.faults == ["inner: its gradient is silently absent"]
+
+
+def test_the_referee_finds_activations_that_were_not_copied_and_training_that_was_changed() -> None:
+    def spoil(self: Listener, kind: str, tensor: torch.Tensor, **options: Any) -> Any:
+        tensor.detach().mul_(2)
+        return seen(self, kind, tensor, **options)
+
+    seen, model = Listener._see, Around(nn.Linear(4, 4))
+    with mock.patch.object(Listener, "_see", spoil):
+        verdict = judge(model, lambda recorded: loss_of(recorded(noise(3, 4))))
+    assert "training: loss is another" in verdict.faults
+    assert "inner: another activation" in verdict.faults
 
 
 # Structures

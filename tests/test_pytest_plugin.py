@@ -49,13 +49,25 @@ def everything_loaded(tmp_path_factory: pytest.TempPathFactory) -> None:
     summarise(explainer.open_trace(folder))
 
 
+@pytest.fixture(autouse=True)
+def other_plugins_stay_away(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Load the plugin alone, by its name: others take seconds. tests/test_docs_testing.py finds it by itself."""
+    monkeypatch.setenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD", "1")
+
+
+ALONE = ("-p", "explainer.pytest_plugin", "-p", "no:cacheprovider")
+
+
 def run(pytester: pytest.Pytester, tests: str, *arguments: str) -> pytest.RunResult:
     """Run tests that stand below SUITE."""
     pytester.makepyfile(test_user=f"{SUITE}\n{tests}")
-    return pytester.runpytest_inprocess("-p", "no:cacheprovider", *arguments)
+    return pytester.runpytest_inprocess(*ALONE, *arguments)
 
 
-def test_a_suite_that_does_not_use_the_plugin_loads_nothing_of_it(pytester: pytest.Pytester) -> None:
+def test_a_suite_that_does_not_use_the_plugin_loads_nothing_of_it(
+    pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("PYTEST_DISABLE_PLUGIN_AUTOLOAD")  # it comes by its entry point
     pytester.makepyfile("""
         import sys
 
@@ -307,7 +319,7 @@ def test_it(record_trace):
 
 
 def test_the_option_and_the_fixture_are_told_by_pytests_help(pytester: pytest.Pytester) -> None:
-    pytester.runpytest_inprocess("--help").stdout.fnmatch_lines(["explainer:", "*--explainer-traces=DIR*"])
-    pytester.runpytest_inprocess("--fixtures").stdout.fnmatch_lines(
+    pytester.runpytest_inprocess(*ALONE, "--help").stdout.fnmatch_lines(["explainer:", "*--explainer-traces=DIR*"])
+    pytester.runpytest_inprocess(*ALONE, "--fixtures").stdout.fnmatch_lines(
         [f"record_trace -- *{Path('pytest_plugin.py')}*", "    Record what a test trains*"]
     )

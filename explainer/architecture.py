@@ -14,7 +14,7 @@ class Layer:
     type: str  # the module's class, such as "Linear"
     input_shape: tuple[int, ...] | None = None  # (example, …) as first recorded; None where it was never called
     output_shape: tuple[int, ...] | None = None
-    # Of the output, as torch had it: a trace holds "bfloat16" as float32, and "complex64" as float32 in a last axis of two,
+    # Of the output, as torch had it: a trace holds "bfloat16" as float32, and "complex64" as float32 with a last axis of
     # (real, imaginary); statistics are over those numbers, so that the norm is the complex one.
     dtype: str | None = None
     parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # qualified name -> shape

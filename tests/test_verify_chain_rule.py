@@ -405,16 +405,22 @@ class Doubled(nn.Module):
         return 2 * x
 
 
+def pooled_with_places(n: Any, x: torch.Tensor) -> torch.Tensor:
+    values, _ = n.p(n.a(x).unsqueeze(1))
+    return n.c(values.flatten(1))
+
+
 @pytest.mark.parametrize(
     ("model", "options", "name", "reason"),
     [
         (nn.Sequential(nn.Linear(5, 3), Doubled()), {}, "1", "the derivative of a Doubled is not worked out here"),
         (nn.Sequential(nn.Linear(5, 3), nn.BatchNorm1d(3)), {"examples": 4}, "1", "record with examples=None"),
         (Net(lambda n, x: n.c(torch.sin(n.a(x)))), {}, "c", "its recorded output is not what it makes of 'a'"),
+        (Net(pooled_with_places, p=nn.MaxPool1d(1, return_indices=True)), {}, "p", "not what it makes of 'a'"),
         (nn.Sequential(nn.Linear(5, 3)), {"examples": 4}, "0.weight", "record with examples=None"),
         (nn.Sequential(nn.Linear(5, 3)), {"keep": ("activations", "gradients", "inputs")}, "0", "no parameters"),
     ],
-    ids=["unknown layer", "part of a batch", "unseen function", "part of a sum", "not kept"],
+    ids=["unknown layer", "part of a batch", "unseen function", "more outputs", "part of a sum", "not kept"],
 )
 def test_what_cannot_be_judged_is_named_with_its_reason(
     model: nn.Module, options: dict[str, Any], name: str, reason: str

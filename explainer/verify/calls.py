@@ -149,7 +149,7 @@ class Moment:
 
     caller: Caller
     index: int
-    _read: dict[tuple[str, str], Array | None] = field(default_factory=dict)
+    _read: dict[tuple[str, str], Array] = field(default_factory=dict)
 
     @property
     def step(self) -> int:
@@ -169,8 +169,7 @@ class Moment:
                 "parameter_gradients": trace.parameter_gradients,
             }[kind]  # fmt: skip
             self._read[kind, name] = np.asarray(trace.inputs[self.index] if name == INPUT else seen[name][self.index])
-        found = self._read[kind, name]
-        return found if found is not None else np.empty(0)
+        return self._read[kind, name]
 
     def gradient(self, name: str) -> Array | None:
         """Return ∂loss/∂(an output), or None where none was recorded."""
@@ -294,8 +293,9 @@ class Moment:
 
     def loss_dtype(self) -> str:
         """Return the precision of the loss: that of the layer before it, which an array may hold in a wider one."""
-        feeders = [name for name in self.caller.fed_by[LOSS] if name != INPUT]
-        return (self.caller.layer(feeders[-1]).dtype if feeders else None) or str(self.recorded_outputs(LOSS)[0].dtype)
+        layers = self.caller.trace.model.layers
+        before = [layers[name].dtype for name in self.caller.fed_by[LOSS] if name in layers]
+        return (before[-1] if before else None) or str(self.recorded_outputs(LOSS)[0].dtype)
 
     def _operation(self, call: str, way: Way) -> Operation:
         if way.mode == "passes on":

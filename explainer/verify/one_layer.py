@@ -107,6 +107,8 @@ def _run(
     with torch.enable_grad():
         try:
             outputs = operation(link(feeders), parameters)
+            if len(outputs) != len(incoming):
+                raise Unjudged(f"it makes {len(outputs)} tensors of its input, and {len(incoming)} were recorded")
             back = _backward(outputs, leaves, incoming)
             others = [_backward(outputs, leaves, each) for each in _shaken(incoming, shaken_by)]
         except REFUSALS as error:

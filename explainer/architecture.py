@@ -14,7 +14,7 @@ class Layer:
     type: str  # the module's class, such as "Linear"
     input_shape: tuple[int, ...] | None = None  # (example, …) as first recorded; None where it was never called
     output_shape: tuple[int, ...] | None = None
-    # Of the output, as torch had it: a trace holds "bfloat16" as float32, and "complex64" as float32 with a last axis of
+    # Of the output, as torch had it: a trace holds "bfloat16" as float32, and "complex64" as float32 whose last axis is
     # (real, imaginary); statistics are over those numbers, so that the norm is the complex one.
     dtype: str | None = None
     parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # qualified name -> shape
@@ -80,7 +80,7 @@ class Model:
             criterion=criterion and Criterion(**{**criterion, **_sources(criterion)}),
             optimizer=data.get("optimizer"),
             parameter_count=int(data["parameter_count"]),
-            tied=dict(data.get("tied", {})),
+            tied=dict(data.get("tied") or {}),
             parameter_groups=tuple(
                 ParameterGroup(tuple(group["parameters"]), group["settings"])
                 for group in data.get("parameter_groups") or ()
@@ -95,4 +95,4 @@ def _layer(data: Mapping[str, Any]) -> Layer:
 
 
 def _sources(data: Mapping[str, Any]) -> dict[str, tuple[str, ...]]:
-    return {key: tuple(data.get(key, ())) for key in ("fed_by", "unseen")}
+    return {key: tuple(data.get(key) or ()) for key in ("fed_by", "unseen")}

@@ -12,7 +12,7 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-Reading = Callable[[torch.Tensor], torch.Tensor | None]  # from what a hook is given to the view's gradient, if it is
+Reading = Callable[[torch.Tensor | None], torch.Tensor | None]  # from what a hook is given to the view's gradient, if it is
 
 
 class Views:
@@ -84,7 +84,9 @@ def _through(view: torch.Tensor, base: torch.Tensor) -> Reading:
     size, stride, offset = view.size(), view.stride(), view.storage_offset() - base.storage_offset()
     base_size, base_stride = base.size(), base.stride()
 
-    def reading(gradient: torch.Tensor) -> torch.Tensor:
+    def reading(gradient: torch.Tensor | None) -> torch.Tensor | None:
+        if gradient is None:  # autograd asks a base's hook although no gradient came
+            return None
         if gradient.stride() != base_stride:  # such as that of a sum: one number, seen many times
             gradient = gradient.new_empty_strided(base_size, base_stride).copy_(gradient)
         return gradient.as_strided(size, stride, gradient.storage_offset() + offset)
@@ -97,7 +99,7 @@ def _while_unchanged(view: torch.Tensor) -> Reading:
     counter.data = view.new_empty(0)  # … without holding it
     version = view._version
 
-    def reading(gradient: torch.Tensor) -> torch.Tensor | None:
+    def reading(gradient: torch.Tensor | None) -> torch.Tensor | None:
         return gradient if counter._version == version else None
 
     return reading

@@ -11,7 +11,7 @@ import torch
 from torch import nn
 
 import explainer
-from tests.networks import seeded
+from tests.networks import batch_for, seeded
 from tests.training import Referee, compare
 
 bce = nn.BCEWithLogitsLoss()
@@ -155,3 +155,79 @@ def test_two_models_with_one_criterion_are_recorded_each_for_itself(
         assert recorder.failure is None
         compare(recorder.trace, getattr(truth, f"{name}_judge").steps)
         assert recorder.trace.missing == {}
+
+
+# Several optimizers that move one model
+
+
+class Two(nn.Module):
+    """A trunk and two heads."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk, self.left, self.right = nn.Linear(5, 6), nn.Linear(6, 3), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor, heads: str = "both") -> torch.Tensor:
+        x = torch.tanh(self.trunk(x))
+        parts = {"left": self.left, "right": self.right}
+        return sum(head(x) for name, head in parts.items() if heads in (name, "both"))
+
+
+criterion = nn.CrossEntropyLoss()
+
+
+def optimizers_of(model: Any) -> list[torch.optim.Optimizer]:
+    trunk = torch.optim.SGD(model.trunk.parameters(), lr=0.1, momentum=0.9)
+    return [trunk, torch.optim.AdamW([*model.left.parameters(), *model.right.parameters()], lr=0.01)]
+
+
+def all_at_once(model: nn.Module, optimizers: list[Any], judge: Referee) -> None:
+    """Move the model by several optimizers after one backward pass, as Muon and AdamW are used together."""
+    for step in range(3):
+        inputs, targets = batch_for(model, step)
+        judge.begin(model)
+        model.zero_grad()
+        criterion(model(inputs), targets).backward()
+        judge.backward_is_done(model)
+        for each in optimizers:
+            each.step()
+        judge.end(model, [lambda m, x=inputs, y=targets: criterion(m(x), y)])
+
+
+def in_turns(model: Any, optimizers: list[Any], judge: Referee) -> None:
+    """Each optimizer has forward and backward passes of its own; a step is what lies between two forward passes."""
+    for step in range(4):
+        inputs, targets = batch_for(model, step)
+        optimizer = optimizers[step % 2]
+        judge.begin(model)
+        model.zero_grad()
+        criterion(model(inputs), targets).backward()
+        optimizer.step()
+        moved = {id(each) for group in optimizer.param_groups for each in group["params"]}
+        used = {name: each.grad.clone() for name, each in model.named_parameters() if id(each) in moved}
+        judge.end(model, [lambda m, x=inputs, y=targets: criterion(m(x), y)], parameter_gradients=used)
+
+
+@pytest.mark.parametrize("train", [all_at_once, in_turns])
+def test_several_optimizers_of_one_model_make_one_step_between_two_forward_passes(train: Callable[..., None]) -> None:
+    bare, referee = seeded(Two), Referee(Two)
+    train(bare, optimizers_of(bare), referee)
+    model = seeded(Two)
+    moving = optimizers_of(model)
+    with explainer.record(model, criterion=criterion, optimizer=moving, examples=None) as recorder:
+        train(model, moving, Referee(Two))
+    assert recorder.failure is None
+    assert all(torch.equal(a, b) for a, b in zip(bare.parameters(), model.parameters(), strict=True))
+    trace = recorder.trace
+    compare(trace, referee.steps)
+    idle = "no parameter gradient: its optimizer made no step"
+    assert {reason.partition(" (")[0] for reason in trace.missing.values()} == ({idle} if train is in_turns else set())
+    assert trace.model.optimizer == "SGD + AdamW"
+    assert [len(group.parameters) for group in trace.model.parameter_groups] == [2, 4]
+    assert trace.scalars["learning_rate"][0] == 0.1
+    assert trace.scalars["learning_rate[1]"][0] == 0.01
+
+
+def test_an_empty_list_of_optimizers_is_refused() -> None:
+    with pytest.raises(explainer.RecordingError, match="optimizer: the list is empty"):
+        explainer.record(Two(), optimizer=[])

@@ -18,6 +18,7 @@ from explainer.recorder.changes import Structure
 from explainer.recorder.compiled import Uncompiled
 from explainer.recorder.distributed import own_rank, take_place
 from explainer.recorder.guard import GuardedHook, stay_in_this_process
+from explainer.recorder.optimizing import together
 from explainer.recorder.options import Options, check_modules, read_options, select
 from explainer.recorder.parameters import ParameterWatch
 from explainer.recorder.passes import Listener
@@ -36,7 +37,7 @@ def record(
     path: str | Path | None = None,
     *,
     criterion: nn.Module | None = None,
-    optimizer: torch.optim.Optimizer | None = None,
+    optimizer: torch.optim.Optimizer | Iterable[torch.optim.Optimizer] | None = None,
     every: int | Callable[[int], bool] = 1,
     examples: int | None = 8,
     layers: str | Iterable[str] | None = None,
@@ -55,8 +56,8 @@ def record(
         criterion: The loss module; its call gives the loss, the targets and ∂loss/∂(its input). Where it is called
             several times in a step, the loss is what backward went through: the sum, each call with its own factor.
             With a functional loss call `recorder.log(loss=loss)` instead.
-        optimizer: Each of its steps closes a recorded step and gives learning rates and updates. Without it call
-            `recorder.step(loss)` after `loss.backward()`.
+        optimizer: Each of its steps closes a recorded step and gives learning rates and updates; of several, the last
+            that moves before the next forward pass. Without it call `recorder.step(loss)` after `loss.backward()`.
         every: Each k-th step is recorded, or those for which a function of the step number says so. The steps
             between cost almost nothing.
         examples: How many first examples of a batch are kept of activations, gradients, inputs and targets; None for
@@ -84,7 +85,7 @@ def record(
         model,
         None if path is None else Path(path),
         criterion=criterion,
-        optimizer=optimizer,
+        optimizer=together(optimizer),
         options=options,
         layers=chosen,
         parameters=parameters,
@@ -166,15 +167,16 @@ class Recorder:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        self._take_hooks_off()
-        if self._state == "running":
-            try:
-                self._guard(self._finish)()
-            finally:
-                self._state = "over"
-                self._writer.close()
-            if error is None and self.failure is None and not self._about.backward_seen:
-                warnings.warn(self._about.nothing(), ExplainerWarning, stacklevel=2)
+        running = self._state == "running"
+        try:
+            self._guard(self._steps.end)()
+            self._take_hooks_off()
+            self._guard(self._finish)()
+        finally:
+            self._state = "over"
+            self._writer.close()
+        if running and error is None and self.failure is None and not self._about.backward_seen:
+            warnings.warn(self._about.nothing(), ExplainerWarning, stacklevel=2)
 
     def _finish(self) -> None:
         self._steps.finish()
@@ -199,6 +201,11 @@ class Recorder:
         for handle in self._handles:
             handle.remove()
         self._handles = []
+
+    def leave(self) -> None:
+        """Do what the end of the `with` does, if it has not come: called when the interpreter ends."""
+        if self._state == "running":
+            self.__exit__(None, None, None)
 
     def abandon(self) -> None:
         """Record no more, and finish nothing: what a forked process does with its copy of a recorder."""

@@ -2,7 +2,7 @@
 
 import datetime
 import platform
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
 import numpy as np
@@ -66,9 +66,21 @@ class About:
         self._wiring = self._model_json = None
 
     def take_step(
-        self, step: int, passes: Iterable[Pass], without_gradient: Iterable[str], lent: Iterable[str] = ()
+        self,
+        step: int,
+        passes: Iterable[Pass],
+        without_gradient: Iterable[str],
+        *,
+        lent: Iterable[str],
+        idle: Collection[str],
     ) -> None:
-        """Take note of what a step showed, and of what it did not."""
+        """Take note of what a step showed, and of what it did not.
+
+        Args:
+            without_gradient: The parameters that have none.
+            lent: Those in whose place others stood.
+            idle: Those whose optimizer did not move.
+        """
         for name in lent:
             self._lack(step, name, LENT)
         without_gradient = [name for name in without_gradient if name not in lent]
@@ -96,8 +108,8 @@ class About:
         for name in {name for each in passes for name in each.repeated}:
             self._lack(step, name, _IN_PARTS)
         for name in without_gradient:
-            frozen = not self._parameters[name].requires_grad
-            self._lack(step, name, "no parameter gradient: " + ("it is frozen" if frozen else "none arrived"))
+            reason = "none arrived" if self._parameters[name].requires_grad else "it is frozen"
+            self._lack(step, name, f"no parameter gradient: {'its optimizer made no step' if name in idle else reason}")
         seen = [each.wiring for each in passes if each.wiring is not None]
         if self._wiring is None and seen:
             self._wiring = next((each for each in seen if each.criterion), seen[0])

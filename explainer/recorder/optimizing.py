@@ -4,7 +4,7 @@ An optimizer that is given a closure evaluates it inside its step, LBFGS many ti
 the first evaluation: it is made at the weights that the step starts from. The update is that of the whole step.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import Any, Protocol
 
 import torch
@@ -16,10 +16,8 @@ from explainer.recorder.callers import steps_above
 class Steps(Protocol):
     """What is told of an optimizer's step."""
 
-    recording: bool  # whether this step is recorded
-
-    def before_update(self) -> None:
-        """See the weights as they are."""
+    def before_update(self, by: "OptimizerWatch") -> bool:
+        """See the weights as they are; returns whether the step is recorded."""
 
     def first_evaluation(self) -> None:
         """See the passes and gradients of a closure's first evaluation, which has just ended."""
@@ -27,8 +25,30 @@ class Steps(Protocol):
     def heed(self, heed: bool) -> None:
         """Say whether the passes that follow are to be recorded."""
 
-    def after_update(self) -> None:
+    def after_update(self, by: "OptimizerWatch") -> None:
         """See the step done."""
+
+
+class Together(torch.optim.Optimizer):
+    """Several optimizers that move one model, to be described as one; it moves nothing itself."""
+
+    def __init__(self, members: Iterable[torch.optim.Optimizer]) -> None:
+        self.members = tuple(members)
+
+    @property
+    def param_groups(self) -> list[dict[str, Any]]:  # type: ignore[override]
+        """The groups of all, one after the other."""
+        return [group for each in self.members for group in each.param_groups]
+
+
+def together(optimizer: Any) -> torch.optim.Optimizer | None:
+    """Return what stands for an optimizer, or for several."""
+    return optimizer if optimizer is None or isinstance(optimizer, torch.optim.Optimizer) else Together(optimizer)
+
+
+def members(optimizer: torch.optim.Optimizer) -> tuple[torch.optim.Optimizer, ...]:
+    """Return the optimizers that an optimizer stands for."""
+    return optimizer.members if isinstance(optimizer, Together) else (optimizer,)
 
 
 class OptimizerWatch:
@@ -43,6 +63,12 @@ class OptimizerWatch:
         self.scale = 1.0
         self.evaluations = 0
         self._optimizer, self._steps, self._guard = optimizer, steps, guard
+        self._inner = 0  # how many steps of its own the step that is going on has called, and not yet ended
+
+    @property
+    def parameters(self) -> set[int]:
+        """What the optimizer moves, by identity."""
+        return {id(each) for group in self._optimizer.param_groups for each in group["params"]}
 
     def follow(self) -> list[RemovableHandle]:
         """Put hooks on the optimizer."""
@@ -52,12 +78,10 @@ class OptimizerWatch:
         ]
 
     def _before(self, optimizer: Any, args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
-        if not self._steps.recording:
-            return None
         step = steps_above(optimizer)
-        if step.inner:
+        self._inner = self._inner + 1 if step.inner else 0
+        if step.inner or not self._steps.before_update(self):
             return None
-        self._steps.before_update()
         self.scale, self.evaluations = step.scale, 0
         if args[1:] and callable(args[1]):
             return (args[0], self._watched(args[1]), *args[2:]), kwargs
@@ -83,5 +107,7 @@ class OptimizerWatch:
         return evaluate
 
     def _after(self, optimizer: Any, args: Any, kwargs: Any) -> None:
-        if not steps_above(optimizer).inner:
-            self._steps.after_update()
+        if self._inner:
+            self._inner -= 1
+        else:
+            self._steps.after_update(self)

@@ -73,8 +73,11 @@ def check_modules(model: object, criterion: object, optimizer: object) -> None:
             f"criterion: {type(criterion).__name__} is no torch.nn.Module; give nn.CrossEntropyLoss() and the like, or "
             "leave it out and call recorder.log(loss=loss) in the loop"
         )
-    if optimizer is not None and not isinstance(optimizer, torch.optim.Optimizer):
-        raise RecordingError(f"optimizer: {type(optimizer).__name__} is no torch.optim.Optimizer")
+    if isinstance(optimizer, (list, tuple)) and not optimizer:
+        raise RecordingError("optimizer: the list is empty; leave it out and call recorder.step(loss) in the loop")
+    for each in optimizer if isinstance(optimizer, (list, tuple)) else [optimizer] if optimizer is not None else []:
+        if not isinstance(each, torch.optim.Optimizer):
+            raise RecordingError(f"optimizer: {type(each).__name__} is no torch.optim.Optimizer")
 
 
 def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[str, nn.Module]:

@@ -5,7 +5,7 @@ the next step starts from. Whether somebody did is checked; then the update is s
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -88,14 +88,18 @@ class ParameterWatch:
             return {}
         return self._moments(self._before.flats, self._groups)
 
-    def gradients(self, step: int) -> tuple[Table, list[str]]:
+    def gradients(self, step: int, of: Collection[int] | None = None) -> tuple[Table, list[str]]:
         """Take the parameters' gradients as they stand.
+
+        Args:
+            of: The parameters, by identity; all of them when omitted.
 
         Returns:
             Their moments, and the names of the parameters that have none.
         """
-        found = {name: each.grad for name, each in self._parameters.items() if each.grad is not None}
-        without = [name for name in self._parameters if name not in found]
+        asked = {name: each for name, each in self._parameters.items() if of is None or id(each) in of}
+        found = {name: each.grad for name, each in asked.items() if each.grad is not None}
+        without = [name for name in asked if name not in found]
         if self._gradient_groups[0] != tuple(found):
             self._gradient_groups = tuple(found), _by_dtype(list(found.items()))
         groups = self._gradient_groups[1]
@@ -105,6 +109,14 @@ class ParameterWatch:
                 gradient = found[name]
                 flat[start:stop] = array_of(gradient.to_dense() if gradient.is_sparse else gradient).reshape(-1)
         return self._moments(flats, groups), without
+
+    def names(self, of: Collection[int]) -> list[str]:
+        """Return the names of parameters that are given by identity."""
+        return [name for name, each in self._parameters.items() if id(each) in of]
+
+    def without(self, table: Table) -> list[str]:
+        """Return the parameters that a table does not hold."""
+        return [name for name in self._parameters if name not in table]
 
     def close(self, step: int, *, continues: bool) -> Table:
         """Take the update that has just been made.

@@ -15,7 +15,7 @@ from explainer.recorder.about import About
 from explainer.recorder.backward import BackwardWatch
 from explainer.recorder.changes import Structure
 from explainer.recorder.compiled import NOTE, Uncompiled
-from explainer.recorder.optimizing import OptimizerWatch
+from explainer.recorder.optimizing import OptimizerWatch, members
 from explainer.recorder.options import Options
 from explainer.recorder.parameters import ParameterWatch, Table
 from explainer.recorder.passes import Listener
@@ -45,6 +45,7 @@ class Going:
     probed: tuple[dict[str, torch.Tensor], float | None] = field(default_factory=lambda: ({}, None))
     lent: set[str] = field(default_factory=set)  # parameters in whose place others stood in a forward pass
     shown: Shown | None = None  # by the first evaluation of a closure
+    moved: dict[OptimizerWatch, tuple[Table, list[str]]] = field(default_factory=dict)  # and the gradients it used
 
 
 class Steps:
@@ -65,7 +66,7 @@ class Steps:
         self.structure: Structure
         self.renew: Callable[[], None]  # told that the model is made of something else
         self._optimizer: torch.optim.Optimizer | None = None
-        self._optimizing: OptimizerWatch | None = None
+        self._optimizers: list[OptimizerWatch] = []
         self._options, self._writer, self._watch, self._backward = options, writer, watch, backward
         self._about, self._probe, self._uncompiled = about, probe, uncompiled
         self.recording = False  # whether the step that is going on is recorded
@@ -74,14 +75,16 @@ class Steps:
         self._due = False  # whether the open shard is to be finished before the next step
 
     def follow(self, optimizer: torch.optim.Optimizer, guard: Callable[..., Any]) -> list[RemovableHandle]:
-        """Have an optimizer close the steps."""
-        self._optimizer, self._optimizing = optimizer, OptimizerWatch(optimizer, self, guard)
-        return self._optimizing.follow()
+        """Have an optimizer close the steps, or several that it stands for."""
+        self._optimizer = optimizer
+        self._optimizers = [OptimizerWatch(each, self, guard) for each in members(optimizer)]
+        return [handle for each in self._optimizers for handle in each.follow()]
 
     # What happens in a step
 
     def begin_pass(self) -> bool:
         """Get ready for a forward pass; returns whether it is recorded."""
+        self.end()
         self._now.begun = self._about.forward_seen = True
         self._settle()
         if not self.recording:
@@ -95,13 +98,18 @@ class Steps:
             self._now.probed = self._probe.run()
         return True
 
-    def before_update(self) -> None:
-        """See the weights, if no forward pass of this step has."""
+    def before_update(self, by: OptimizerWatch) -> bool:
+        """See the weights, if no forward pass of this step has; returns whether the step is recorded."""
+        if by in self._now.moved:
+            self.close(by_hand=False)
+        if not self.recording:
+            return False
         self._now.shown = None
         if not self._now.begun:
             if self._due:
                 self._flush()
             self._watch.begin(self.number)
+        return True
 
     def first_evaluation(self) -> None:
         """Take what a closure's first evaluation showed: it was made at the weights that the step starts from."""
@@ -111,8 +119,15 @@ class Steps:
         """Say whether the passes that follow are to be recorded."""
         self.listener.asleep = not heed
 
-    def after_update(self) -> None:
-        """Close the step that an optimizer has made."""
+    def after_update(self, by: OptimizerWatch) -> None:
+        """Close the step that an optimizer has made.
+
+        Where there are several, the last to move closes it; so does the next forward pass, or one that moves again.
+        """
+        if len(self._optimizers) > 1:
+            self._now.moved[by] = self._watch.gradients(self.number, by.parameters) if self.recording else ({}, [])
+            if len(self._now.moved) < len(self._optimizers):
+                return
         self.close(by_hand=False)
 
     def log(self, name: str, number: float) -> None:
@@ -153,6 +168,11 @@ class Steps:
         self._now = Going()
         self.look_ahead(follows)
 
+    def end(self) -> None:
+        """End the step that some of several optimizers have made, if there is one: the others did not move."""
+        if self._now.moved:
+            self.close(by_hand=False)
+
     def look_ahead(self, follows: bool | None = None) -> None:
         """Listen if the step that comes is to be recorded."""
         self._uncompiled.hold()
@@ -174,15 +194,15 @@ class Steps:
         shown = self._now.shown or self._take()
         self.listener.forget()
         record = StepRecord(self.number)
-        if self._optimizing is not None and self._optimizing.scale != 1:
-            scaling.unscale(shown.passes, self._optimizing.scale)
+        if (scale := self._scale) != 1:
+            scaling.unscale(shown.passes, scale)
         self._store_passes(record, shown.passes)
         self._store_probe(record)
         record.moments["parameters"] = self._watch.weights(self.number)
         record.moments["parameter_gradients"], without = shown.gradients
         record.scalars.update(self._scalars(shown))
         record.events = [event for each in shown.passes for event in each.events] + ["update"]
-        self._about.take_step(self.number, shown.passes, without, self._now.lent)
+        self._about.take_step(self.number, shown.passes, without, lent=self._now.lent, idle=self._idle())
         self._about.discarded = self._backward.discarded
         self._due = self._writer.due
         if by_hand:
@@ -197,7 +217,22 @@ class Steps:
 
     def _take(self) -> Shown:
         norm = self._backward.norm()
-        return Shown(self.listener.take(), self._watch.gradients(self.number), norm)
+        passes = self.listener.take()
+        if not self._now.moved:
+            return Shown(passes, self._watch.gradients(self.number), norm)
+        tables = [table for table, _ in self._now.moved.values()]
+        table = {name: moments for each in tables for name, moments in each.items()}
+        return Shown(passes, (table, self._watch.without(table)), norm)
+
+    def _idle(self) -> set[str]:
+        """Return the parameters whose optimizer did not move, though another did."""
+        idle = [each for each in self._optimizers if each not in self._now.moved] if self._now.moved else []
+        return {name for each in idle for name in self._watch.names(each.parameters)}
+
+    @property
+    def _scale(self) -> float:
+        """What a `GradScaler` multiplied the losses of the step with."""
+        return next((each.scale for each in self._optimizers if each.scale != 1), 1.0)
 
     def _settle(self) -> None:
         """See the update of a step that was closed by hand."""
@@ -261,14 +296,11 @@ class Steps:
         self._about.loss_seen |= bool(losses)
         for index, group in enumerate(self._optimizer.param_groups if self._optimizer else ()):
             found[f"learning_rate[{index}]" if index else "learning_rate"] = float(group["lr"])
-        scale = 1.0
-        if (watch := self._optimizing) is not None:
-            scale = watch.scale
-            if watch.evaluations:
-                found["evaluations"] = float(watch.evaluations)
-            if scale != 1:
-                found["loss_scale"] = scale
-                self._about.notes["GradScaler"] = scaling.NOTE
+        if evaluations := sum(each.evaluations for each in self._optimizers):
+            found["evaluations"] = float(evaluations)
+        if (scale := self._scale) != 1:
+            found["loss_scale"] = scale
+            self._about.notes["GradScaler"] = scaling.NOTE
         if shown.norm is not None:
             found["gradient_norm"] = shown.norm / scale
         return found | self._now.logged

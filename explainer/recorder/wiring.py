@@ -8,6 +8,7 @@ import torch
 from torch import nn
 
 from explainer.architecture import INPUT, Criterion, Layer, Model, ParameterGroup
+from explainer.recorder.optimizing import members
 from explainer.recorder.wrappers import named_parameters
 
 
@@ -156,7 +157,7 @@ def describe(
         type=type(model).__name__,
         layers={name: _describe_layer(name, layers, called.get(name, {}), qualified) for name in names},
         criterion=Criterion(type(criterion).__name__, _settings(criterion), **judged) if criterion else None,
-        optimizer=type(optimizer).__name__ if optimizer else None,
+        optimizer=" + ".join(type(each).__name__ for each in members(optimizer)) if optimizer else None,
         parameter_count=sum(parameter.numel() for parameter in model.parameters()),
         tied={name: qualified[id(each)] for name, each in names_of_all if name != qualified[id(each)]},
         parameter_groups=_describe_groups(optimizer, qualified) if optimizer else (),

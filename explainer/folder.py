@@ -120,14 +120,18 @@ _LAYER = _with(
         "parameters": _dict_of(_SHAPE),
         "settings": _object,
         "fed_by": _list_of(_text),
+        "unseen": _optional(_list_of(_text)),
     }
 )
 _MODEL = _with(
     {
         "type": _text,
         "layers": _dict_of(_LAYER),
-        "criterion": _optional(_with({"type": _text, "settings": _object, "fed_by": _list_of(_text)})),
+        "criterion": _optional(
+            _with({"type": _text, "settings": _object, "fed_by": _list_of(_text), "unseen": _optional(_list_of(_text))})
+        ),
         "optimizer": _optional(_text),
+        "tied": _optional(_dict_of(_text)),
         "parameter_count": is_count,
         "parameter_groups": _optional(_list_of(_with({"parameters": _list_of(_text), "settings": _object}))),
     }

@@ -58,7 +58,7 @@ class ShardFile(Mapping[str, Array]):
                 raise ValueError("its header is not the one that was written")
         except (OSError, ValueError) as error:
             raise TraceError(
-                f"{path}: the shard cannot be read ({_reason(error)}): it is truncated or altered; "
+                f"{path}: the shard cannot be read; the file is truncated or altered ({_reason(error)}); "
                 "restore it from a copy, or record again"
             ) from error
         self.metadata = {"names": names}

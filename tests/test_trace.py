@@ -154,6 +154,41 @@ def test_a_dataframe_without_pandas_is_a_clear_word(monkeypatch: pytest.MonkeyPa
         trace.to_dataframe()
 
 
+# Traces of older versions
+
+
+@pytest.mark.parametrize("form", [1])
+def test_a_trace_of_every_format_ever_released_opens_with_the_numbers_it_was_recorded_with(form: int) -> None:
+    """The numbers beside the trace were computed by torch alone, in a run without a recorder."""
+    data = Path(__file__).parent / "data"
+    expected = json.loads((data / f"format{form}.json").read_text())
+    trace = explainer.open_trace(data / f"format{form}")
+    assert trace.finished
+    assert trace.layers == ("0", "1", "2")
+    assert trace.steps.tolist() == expected["steps"]
+    assert trace.scalars["loss"].tolist() == pytest.approx(expected["loss"], rel=1e-7)
+    assert trace.scalars["learning_rate"].tolist() == [0.5] * 3
+    for kind in ("activations", "gradients", "parameters", "parameter_gradients", "updates"):
+        tensors = getattr(trace, kind)["0" if kind in ("activations", "gradients") else "0.weight"]
+        assert np.asarray(tensors).tolist() == np.array(expected[kind], np.float32).tolist(), kind
+    norms = np.linalg.norm(np.array(expected["gradients"]).reshape(3, -1), axis=1)
+    assert trace.statistics["gradients"]["0"]["norm"].tolist() == pytest.approx(norms.tolist(), rel=1e-6)
+    assert trace.missing == {}
+    assert trace.notes == {"lesson": {"name": f"format {form}"}}
+    assert trace.events[0] == [
+        "forward 0",
+        "forward 1",
+        "forward 2",
+        "loss",
+        "backward 2",
+        "backward 1",
+        "backward 0",
+        "update",
+    ]
+    assert trace.probe.inputs.shape == (2, 3)
+    assert [layer.type for layer in trace.model.layers.values()] == ["Linear", "ReLU", "Linear"]
+
+
 # While the run goes on
 
 

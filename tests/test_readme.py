@@ -12,8 +12,8 @@ def test_the_readmes_code_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.chdir(tmp_path)
     blocks = re.findall(r"```python\n(.*?)```", README, re.DOTALL)
     assert blocks
-    for block in blocks:
-        names: dict[str, object] = {}
+    names: dict[str, object] = {}
+    for block in blocks:  # each goes on from the one before
         exec(compile(block, "README.md", "exec"), names)
     assert (tmp_path / "gradient_flow.svg").stat().st_size > 1000
     assert len(names["trace"]) == 100
@@ -33,6 +33,6 @@ def test_every_command_of_the_readme_is_one(tmp_path: Path) -> None:
     from explainer.cli import explainer
 
     commands = set(re.findall(r"^explainer ([a-z]+)", README, re.MULTILINE))
-    assert {"demo", "record", "info", "plot", "render", "doctor"} <= commands
+    assert {"demo", "record", "info", "plot", "verify", "render", "doctor"} <= commands
     for command in commands:
         assert CliRunner().invoke(explainer, [command, "--help"]).exit_code == 0

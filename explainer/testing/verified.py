@@ -54,7 +54,7 @@ def assert_chain_rule(trace: Trace, *, step: int | None = None, tolerance: float
     """Assert that each recorded ∂loss/∂activation follows from the next one by the operation's own derivative.
 
     Args:
-        step: A recorded step, a negative one counted from the last; all when None.
+        step: A recorded step, a negative one counted from the last; some, over the whole run, when None.
         tolerance: What `explainer.verify.chain_rule` allows when None.
 
     Returns:

@@ -8,6 +8,7 @@ import os
 import resource
 import shutil
 import sys
+import tracemalloc
 import zlib
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -18,6 +19,7 @@ import pytest
 import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from safetensors.numpy import load_file
 from torch import nn
 
 import explainer
@@ -323,3 +325,134 @@ def test_a_mutated_folder_is_a_trace_or_a_trace_error(
         bounded(folder)
 
     check()
+
+
+# What no mutation makes: links, pipes, folders, and sizes that would fill a memory
+
+
+def link(folder: Path, name: str) -> None:
+    (folder / name).rename(folder.parent / name)
+    (folder / name).symlink_to(folder.parent / name)
+
+
+def pipe(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    os.mkfifo(folder / name)
+
+
+def directory(folder: Path, name: str) -> None:
+    (folder / name).unlink()
+    (folder / name).mkdir()
+
+
+@pytest.mark.parametrize("name", ["trace.json", "000000.safetensors", "000001.safetensors"])
+@pytest.mark.parametrize(("make", "message"), [(link, "it is a link"), (pipe, "a pipe"), (directory, "directory")])
+def test_what_is_no_plain_file_is_refused_and_not_waited_for(
+    genuine: dict[str, bytes], tmp_path: Path, name: str, make: Any, message: str
+) -> None:
+    write(tmp_path / "t", genuine)
+    make(tmp_path / "t", name)
+    with pytest.raises(explainer.TraceError, match=message):
+        explainer.open_trace(tmp_path / "t")
+
+
+def test_a_shard_that_becomes_a_link_after_it_was_opened_is_not_followed(
+    genuine: dict[str, bytes], tmp_path: Path
+) -> None:
+    write(tmp_path / "t", genuine)
+    trace = explainer.open_trace(tmp_path / "t")
+    link(tmp_path / "t", "000001.safetensors")
+    with pytest.raises(explainer.TraceError, match="it is a link"):
+        trace.activations["0"][-1]
+
+
+def shard_of(arrays: dict[str, np.ndarray[Any, Any]], names: dict[str, list[str]], like: bytes) -> bytes:
+    """Make a shard of any arrays."""
+    packed = Packed(like)
+    packed.names, packed.header, packed.body = {"names": names}, {"__metadata__": {}}, b""
+    codes = {"int64": "I64", "float64": "F64", "float32": "F32", "int32": "I32"}
+    for key, values in arrays.items():
+        data = np.ascontiguousarray(values).tobytes()
+        start = len(packed.body)
+        packed.header[key] = {
+            "dtype": codes[values.dtype.name],
+            "shape": list(values.shape),
+            "data_offsets": [start, start + len(data)],
+        }
+        packed.body += data
+    end, chunks = len(packed.body), -(-len(packed.body) // CHUNK)
+    packed.header["checksums"] = {
+        "dtype": "U64",
+        "shape": [1 + chunks],
+        "data_offsets": [end, end + 8 * (1 + chunks)],
+    }
+    return packed.pack()
+
+
+ROWS = np.arange(2)
+LARGE = {
+    "two shapes that fit in one of 4 TB": [
+        {"steps": ROWS, "activations/0@0": np.ones((1000_000, 1), np.float32), "activations/0@1": np.ones((1, 1000_000), np.float32)}
+    ],
+    "weights whose difference has 4 TB": [
+        {"steps": ROWS, "parameters/w@0": np.ones((1000_000, 1), np.float32), "parameters/w@1": np.ones((1, 1000_000), np.float32)}
+    ],
+    "one large step beside 100,000 small ones": [
+        {"steps": np.arange(100_000), "activations/0@0": np.ones(300_000, np.float32)}
+        | {f"activations/0@{step}": np.ones(1, np.float32) for step in range(1, 2000)}
+    ],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("shards", LARGE.values(), ids=LARGE)
+def test_reading_needs_memory_in_proportion_to_the_files(
+    genuine: dict[str, bytes], tmp_path: Path, shards: list[dict[str, np.ndarray[Any, Any]]]
+) -> None:
+    like = genuine["000000.safetensors"]
+    files = {f"{number:06d}.safetensors": shard_of(each, {}, like) for number, each in enumerate(shards)}
+    about = {**json.loads(genuine["trace.json"]), "finished": False, "shards": None}
+    write(tmp_path / "t", {**files, "trace.json": json.dumps(about).encode()})
+    tracemalloc.start()
+    try:
+        trace = explainer.open_trace(tmp_path / "t")
+        for kind in KINDS:
+            for tensors in attempt(lambda kind=kind: list(getattr(trace, kind).values())) or []:
+                attempt(lambda tensors=tensors: np.asarray(tensors))
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 16 * sum(map(len, files.values())) + (8 << 20)
+
+
+def test_many_columns_in_one_shard_and_many_steps_in_another_do_not_multiply(
+    genuine: dict[str, bytes], tmp_path: Path
+) -> None:
+    like, names = genuine["000000.safetensors"], [f"n{index}" for index in range(20_000)]
+    shards = [
+        shard_of({"steps": np.arange(50_000)}, {}, like),
+        shard_of({"steps": np.array([50_000]), "scalars": np.ones((1, 20_000))}, {"scalars": names}, like),
+    ]
+    about = {**json.loads(genuine["trace.json"]), "finished": False, "shards": None}
+    files = {f"{number:06d}.safetensors": data for number, data in enumerate(shards)}
+    write(tmp_path / "t", {**files, "trace.json": json.dumps(about).encode()})
+    trace = explainer.open_trace(tmp_path / "t")
+    tracemalloc.start()
+    try:
+        assert [trace.scalars[name][-1] for name in names[:50]] == [1.0] * 50
+        assert len(trace.to_dataframe()) == 20_000
+        peak = tracemalloc.get_traced_memory()[1]
+    finally:
+        tracemalloc.stop()
+    assert peak < 64 * sum(map(len, shards)) + (8 << 20)  # a column of one number is mostly Python's; multiplied: 8 GB
+
+
+def test_a_shard_made_for_these_tests_is_one_that_the_safetensors_library_reads(
+    genuine: dict[str, bytes], tmp_path: Path
+) -> None:
+    """The tests' own packing is right, so that what the reader refuses is what was altered."""
+    for name in ("000000.safetensors", "000001.safetensors"):
+        (tmp_path / name).write_bytes(Packed(genuine[name]).pack())
+        expected = load_file(tmp_path / name)
+        assert expected["steps"].tolist() == ([0, 1] if name.startswith("000000") else [2, 3])
+    (tmp_path / "trace.json").write_bytes(genuine["trace.json"])
+    assert explainer.open_trace(tmp_path).steps.tolist() == [0, 1, 2, 3]

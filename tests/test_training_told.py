@@ -11,6 +11,7 @@ from torch import nn
 from torch.utils.checkpoint import checkpoint
 
 import explainer
+from explainer.errors import ExplainerWarning
 from tests.networks import batch_for, mlp, seeded
 from tests.test_training_ways import WAYS, Watcher
 from tests.training import Referee, compare
@@ -87,6 +88,29 @@ def test_a_disabled_scaler_is_none() -> None:
     assert recorder.trace.scalars["loss"][0] == pytest.approx(loss.item())
     assert "loss_scale" not in recorder.trace.scalars
     assert "GradScaler" not in recorder.trace.notes
+
+
+def closing_by_hand() -> Any:
+    model = seeded(mlp)
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    scaler = torch.amp.GradScaler("cpu")
+    with explainer.record(model) as recorder:
+        for step in range(2):
+            inputs, targets = batch_for(model, step)
+            optimizer.zero_grad()
+            loss = criterion(model(inputs), targets)
+            scaler.scale(loss).backward()
+            recorder.step(loss)
+            scaler.step(optimizer)
+            scaler.update()
+    return recorder.trace
+
+
+def test_a_scale_that_steps_closed_by_hand_hide_is_told() -> None:
+    with pytest.warns(ExplainerWarning, match=r"give the optimizer to explainer\.record") as caught:
+        trace = closing_by_hand()
+    assert len(caught) == 1
+    assert trace.notes["GradScaler"].startswith("gradients and losses hold the scale")
 
 
 @pytest.mark.parametrize(("way", "count"), [("scaler, a step skipped", 1), ("gradients thrown away", 3)])

@@ -161,6 +161,8 @@ class Recorder:
         self._uncompiled.watch([self._model, *self._layers.values()], self._guard)
         if self._optimizer is not None:
             self._handles += self._steps.follow(self._optimizer, self._guard)
+        else:
+            self._handles += self._steps.overhear(self._guard)
         self._guard(self._steps.look_ahead)()
         return self
 

@@ -60,8 +60,7 @@ class OptimizerWatch:
     """
 
     def __init__(self, optimizer: torch.optim.Optimizer, steps: Steps, guard: Callable[..., Any]) -> None:
-        self.scale = 1.0
-        self.evaluations = 0
+        self.rest()
         self._optimizer, self._steps, self._guard = optimizer, steps, guard
         self._inner = 0  # how many steps of its own the step that is going on has called, and not yet ended
 
@@ -69,6 +68,10 @@ class OptimizerWatch:
     def parameters(self) -> set[int]:
         """What the optimizer moves, by identity."""
         return {id(each) for group in self._optimizer.param_groups for each in group["params"]}
+
+    def rest(self) -> None:
+        """Be ready for another step."""
+        self.scale, self.evaluations = 1.0, 0
 
     def follow(self) -> list[RemovableHandle]:
         """Put hooks on the optimizer."""
@@ -82,7 +85,7 @@ class OptimizerWatch:
         self._inner = self._inner + 1 if step.inner else 0
         if step.inner or not self._steps.before_update(self):
             return None
-        self.scale, self.evaluations = step.scale, 0
+        self.scale, self.evaluations = step.scale, 0  # a step before may have broken off
         if args[1:] and callable(args[1]):
             return (args[0], self._watched(args[1]), *args[2:]), kwargs
         if callable(kwargs.get("closure")):

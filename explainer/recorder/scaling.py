@@ -12,6 +12,11 @@ from explainer.storage import Array
 
 NOTE = "gradients and losses are recorded without the scale of the GradScaler, which the scalar loss_scale keeps"
 
+BY_HAND = (
+    "gradients and losses hold the scale of the GradScaler: steps that recorder.step closes do not show it; give the "
+    "optimizer to explainer.record instead"
+)
+
 
 def unscale(passes: Iterable[Pass], scale: float) -> None:
     """Divide the gradients and losses of passes by a scale; float16 becomes float32, which holds what comes out."""

@@ -7,12 +7,14 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
+from torch.optim.optimizer import register_optimizer_step_pre_hook
 from torch.utils.hooks import RemovableHandle
 
 from explainer.errors import ExplainerWarning
 from explainer.recorder import scaling
 from explainer.recorder.about import About
 from explainer.recorder.backward import BackwardWatch
+from explainer.recorder.callers import steps_above
 from explainer.recorder.changes import Structure
 from explainer.recorder.compiled import NOTE, Uncompiled
 from explainer.recorder.optimizing import OptimizerWatch, members
@@ -79,6 +81,16 @@ class Steps:
         self._optimizer = optimizer
         self._optimizers = [OptimizerWatch(each, self, guard) for each in members(optimizer)]
         return [handle for each in self._optimizers for handle in each.follow()]
+
+    def overhear(self, guard: Callable[..., Any]) -> list[RemovableHandle]:
+        """Hear of a `GradScaler`, where steps are closed by hand."""
+        return [register_optimizer_step_pre_hook(guard(self._hear_scale))]
+
+    def _hear_scale(self, optimizer: torch.optim.Optimizer, args: Any, kwargs: Any) -> None:
+        moved = {id(each) for group in optimizer.param_groups for each in group["params"]}
+        if "GradScaler" not in self._about.notes and steps_above(optimizer).scale != 1 and self._watch.names(moved):
+            self._about.notes["GradScaler"] = scaling.BY_HAND
+            warnings.warn(scaling.BY_HAND, ExplainerWarning, stacklevel=2)
 
     # What happens in a step
 
@@ -166,6 +178,8 @@ class Steps:
             self._flush()
         self.number += 1
         self._now = Going()
+        for each in self._optimizers:
+            each.rest()
         self.look_ahead(follows)
 
     def end(self) -> None:

@@ -26,6 +26,7 @@ from explainer.storage import FORMAT, Array, Shard, shard_path, shard_paths
 _SHARD_BYTES = 12 << 20  # after which a shard is finished
 _LARGE_SHARD_BYTES = 128 << 20  # the same while it holds few steps
 _FEW_STEPS = 4
+_SHARD_MOMENTS = 100_000  # the same: until they are tables, they are some 400 bytes each
 _ARENAS = 3  # one is being filled, one written, and one may wait
 _PATIENCE = 2.0  # seconds after which somebody who watches the trace would like to see news
 
@@ -63,6 +64,7 @@ class TraceWriter:
         self._pending: deque[Future[None]] = deque()
         self._lost = False  # whether a shard could not be written
         self._records: list[StepRecord] = []
+        self._moments = 0  # in them
         self.about: dict[str, Any] = {}
         self._started = self._last_flush = time.monotonic()
         if folder is not None:
@@ -72,7 +74,7 @@ class TraceWriter:
     def due(self) -> bool:
         """Whether the open shard ends with the step that is being closed."""
         few = len(self._records) + 1 < _FEW_STEPS
-        if self._arena.nbytes >= (_LARGE_SHARD_BYTES if few else _SHARD_BYTES):
+        if self._arena.nbytes >= (_LARGE_SHARD_BYTES if few else _SHARD_BYTES) or self._moments >= _SHARD_MOMENTS:
             return True
         now = time.monotonic()
         rarely = 0.02 * (now - self._started)  # a run of days should not leave a million files
@@ -109,6 +111,7 @@ class TraceWriter:
     def close_step(self, record: StepRecord) -> None:
         """Take the rest of a step; its tensors are in place."""
         self._records.append(record)
+        self._moments += sum(map(len, record.moments.values()))
 
     def flush(self) -> None:
         """Finish the open shard and have it written; nothing happens when no step was closed since the last.
@@ -121,7 +124,7 @@ class TraceWriter:
             return
         names: dict[str, list[str]] = {}
         self._arena.keep("", None, _tables(self._records, names))
-        self._records = []
+        self._records, self._moments = [], 0
         self._finished += 1
         full, metadata = self._arena, {"names": names}
         if self.folder is None:

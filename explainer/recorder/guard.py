@@ -1,5 +1,6 @@
 """Hooks that never do a training run harm: not by failing, and not by travelling along with a copy of the model."""
 
+import atexit
 import os
 import threading
 import weakref
@@ -68,18 +69,27 @@ class Running(Protocol):
     def abandon(self) -> None:
         """Leave the recording to another process."""
 
+    def leave(self) -> None:
+        """End the recording, if nobody has."""
+
 
 _running: weakref.WeakSet[Running] = weakref.WeakSet()
 
 
 def stay_in_this_process(recording: Running) -> None:
-    """Have a recording end in processes that are forked from this one: they must not write into its folder."""
+    """Have a recording end with this process, and in those that are forked from it, which must not write its folder."""
     _running.add(recording)
 
 
 def _abandon_all() -> None:
     for each in list(_running):
         each.abandon()
+
+
+@atexit.register
+def _leave_all() -> None:
+    for each in list(_running):  # a notebook, or a generator that nobody closed
+        each.leave()
 
 
 if hasattr(os, "register_at_fork"):  # not on Windows, where nothing is forked

@@ -65,8 +65,7 @@ def record(
         layers: Names or globs ("layer1.*") of the layers to record; all when omitted.
         keep: Which of "activations", "gradients", "parameters", "parameter_gradients", "updates", "inputs" and
             "targets" are kept in full; all when omitted, none for `()`. Statistics of every kind are always kept.
-        probe: (inputs, targets) that are run through the model at every recorded step, in evaluation mode, without
-            touching the training.
+        probe: (inputs, targets) shown to the model at every recorded step, in evaluation mode, training untouched.
         max_bytes: When the trace would outgrow it, tensors are no longer kept; statistics go on.
         overwrite: Whether a trace at `path` may be replaced.
 
@@ -76,23 +75,21 @@ def record(
     Raises:
         RecordingError: An argument is not what it can be; an unknown layer is named with the nearest.
     """
-    options = read_options(every, examples, keep, max_bytes)
     check_modules(model, criterion, optimizer)
-    uncompiled = Uncompiled(model)
-    model = unwrapped(model)
-    chosen, parameters = select(model, layers)
+    inner = unwrapped(model)
+    chosen, parameters = select(inner, layers)
     return Recorder(
-        model,
+        inner,
         None if path is None else Path(path),
         criterion=criterion,
         optimizer=together(optimizer),
-        options=options,
+        options=read_options(every, examples, keep, max_bytes),
         layers=chosen,
         parameters=parameters,
-        select=lambda: select(model, layers),
-        probe=None if probe is None else Probe(model, chosen, criterion, probe),
+        select=lambda: select(inner, layers),
+        probe=None if probe is None else Probe(inner, chosen, criterion, probe),
         overwrite=overwrite,
-        uncompiled=uncompiled,
+        uncompiled=Uncompiled(model),
     )
 
 

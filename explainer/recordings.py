@@ -156,6 +156,8 @@ class StepTensors:
         return self[0].dtype
 
     def _at(self, index: int) -> Array:
+        if not len(self):
+            raise TraceError(f"{self}: no step was recorded")
         if not -len(self) <= index < len(self):
             raise IndexError(f"{self}: there is no recorded step at {index}; there are {len(self)}")
         found = self._steps.tensor(self._kind, self._name, index % len(self))

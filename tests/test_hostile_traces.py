@@ -389,16 +389,16 @@ def shard_of(arrays: dict[str, np.ndarray[Any, Any]], names: dict[str, list[str]
     return packed.pack()
 
 
-ROWS = np.arange(2)
+ROWS, TALL, WIDE = np.arange(2), np.ones((1_000_000, 1), np.float32), np.ones((1, 1_000_000), np.float32)
 LARGE = {
     "two shapes that fit in one of 4 TB": [
-        {"steps": ROWS, "activations/0@0": np.ones((1000_000, 1), np.float32), "activations/0@1": np.ones((1, 1000_000), np.float32)}
+        {"steps": ROWS, "activations/0@0": TALL, "activations/0@1": WIDE}
     ],
     "weights whose difference has 4 TB": [
-        {"steps": ROWS, "parameters/w@0": np.ones((1000_000, 1), np.float32), "parameters/w@1": np.ones((1, 1000_000), np.float32)}
+        {"steps": ROWS, "parameters/w@0": TALL, "parameters/w@1": WIDE}
     ],
-    "one large step beside 100,000 small ones": [
-        {"steps": np.arange(100_000), "activations/0@0": np.ones(300_000, np.float32)}
+    "one large step beside 2,000 small ones": [
+        {"steps": np.arange(2000), "activations/0@0": np.ones(300_000, np.float32)}
         | {f"activations/0@{step}": np.ones(1, np.float32) for step in range(1, 2000)}
     ],
 }  # fmt: skip

@@ -15,6 +15,8 @@ current_task: Callable[[], int] = torch._C._current_graph_task_id
 
 OUTSIDE = -1
 
+_call_at_end = torch.autograd.Variable._execution_engine.queue_callback  # of the backward pass that is going on
+
 _NARROW = (torch.float16, torch.bfloat16)  # squares of their numbers need more room than they have
 
 
@@ -39,7 +41,7 @@ class BackwardWatch:
 
     def __init__(self, parameters: Iterable[torch.Tensor], guard: Callable[[Callable[..., Any]], Any]) -> None:
         self._parameters = list(parameters)
-        self._at_end = guard(self._take_norms)
+        self._at_end, self._at_very_end = guard(self._wait_for_others), guard(self._take_norms)
         self._task = OUTSIDE  # the backward pass seen last
         self._counts = False  # whether its gradients are recorded
         self._accumulated = False  # whether a pass of this step has added to the parameters' gradients
@@ -76,7 +78,7 @@ class BackwardWatch:
         if accumulates:
             self._accumulated = True
             self._norms = []
-            torch.autograd.Variable._execution_engine.queue_callback(self._at_end)
+            _call_at_end(self._at_end)
 
     def _are_asked_for(self) -> bool:
         """Tell whether `backward(inputs=…)` adds to a watched gradient; `autograd.grad` adds to none."""
@@ -94,6 +96,13 @@ class BackwardWatch:
         """Tell whether somebody set the gradients to None or zero, as `zero_grad` does."""
         trained = [each for each in self._parameters if each.requires_grad]
         return bool(trained) and not any(each.grad is not None and bool(each.grad.any()) for each in trained)
+
+    def _wait_for_others(self) -> None:
+        """Let the other processes' gradients come in first: `DistributedDataParallel` averages at backward's end."""
+        if torch.distributed.is_available() and torch.distributed.is_initialized():
+            _call_at_end(self._at_very_end)
+        else:
+            self._take_norms()
 
     def _take_norms(self) -> None:
         gradients = [each.grad for each in self._parameters if each.grad is not None]

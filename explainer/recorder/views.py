@@ -12,7 +12,8 @@ from collections.abc import Callable
 import torch
 from torch import nn
 
-Reading = Callable[[torch.Tensor | None], torch.Tensor | None]  # from what a hook is given to the view's gradient, if it is
+# From what a hook is given to the view's gradient, if it is that.
+Reading = Callable[[torch.Tensor | None], torch.Tensor | None]
 
 
 class Views:

@@ -18,6 +18,7 @@ from torch.utils.data import DataLoader, TensorDataset
 
 import explainer
 from explainer.errors import RecordingError
+from explainer.writer import TraceWriter
 from tests.networks import Residual, batch_for, mlp, seeded, train
 
 NAMES = ["0.weight", "0.bias", "2.weight", "2.bias"]
@@ -306,25 +307,28 @@ def test_a_loaders_workers_do_not_disturb_the_recording(tmp_path: Path, method: 
 class Asking(torch.utils.data.Dataset[torch.Tensor]):
     """Examples that a worker makes with the model that is being trained."""
 
-    def __init__(self, model: nn.Module) -> None:
-        self.model = model
+    def __init__(self, *training: Any) -> None:
+        self.training = training
 
     def __len__(self) -> int:
         return 4
 
     def __getitem__(self, index: int) -> torch.Tensor:
         torch.set_num_threads(1)
-        optimizer = sgd(self.model)
-        train(self.model, nn.CrossEntropyLoss(), optimizer, steps=1)
+        train(*self.training, steps=2)
         return torch.ones(5)
 
 
-def test_a_forked_process_that_trains_the_model_writes_nothing_into_the_trace(tmp_path: Path) -> None:
+def test_a_forked_process_that_trains_the_model_writes_nothing_into_the_trace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(TraceWriter, "due", True)  # a shard a step
     model = seeded(mlp)
     criterion, optimizer = nn.CrossEntropyLoss(), sgd(model)
+    asking = Asking(model, criterion, optimizer)
     with explainer.record(model, tmp_path / "run", criterion=criterion, optimizer=optimizer) as recorder:
         train(model, criterion, optimizer, steps=2)
-        for batch in DataLoader(Asking(model), 2, num_workers=1, multiprocessing_context="fork"):
+        for batch in DataLoader(asking, 2, num_workers=1, multiprocessing_context="fork", timeout=20):
             assert batch.shape == (2, 5)
         train(model, criterion, optimizer, steps=1)
     assert recorder.failure is None

@@ -23,7 +23,10 @@ from tests.networks import batch_for, mlp, seeded
 RANKS, STEPS = 2, 4
 NAMES = ["0.weight", "0.bias", "2.weight", "2.bias"]
 
-pytestmark = pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo")
+pytestmark = [
+    pytest.mark.skipif(not dist.is_available() or not dist.is_gloo_available(), reason="torch without gloo"),
+    pytest.mark.slow,
+]
 
 
 # What each of the two processes does; they are started once, and do everything in turn.

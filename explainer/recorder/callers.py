@@ -59,7 +59,7 @@ def steps_above(optimizer: torch.optim.Optimizer) -> Step:
             break
         name = frame.f_code.co_name
         if name == "wrapper" and frame.f_globals.get("__name__") == "torch.optim.optimizer":
-            steps += frame.f_locals.get("self") is optimizer
+            steps += not steps or frame.f_locals.get("self") is optimizer  # the nearest is the one that asks
         elif name == "step":
             caller = frame.f_locals.get("self")
             if isinstance(caller, torch.amp.GradScaler):

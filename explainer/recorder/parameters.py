@@ -13,11 +13,13 @@ import numpy as np
 import torch
 
 from explainer.moments import moments_of_pieces, same_bits
-from explainer.recorder.tensors import array_of, held_shape, numpy_dtype
+from explainer.recorder.devices import is_far
+from explainer.recorder.tensors import array_of, held, held_shape, numpy_dtype
 from explainer.statistics import Moments
 from explainer.storage import Array
 from explainer.writer import TraceWriter
 
+_LARGE = 1 << 16  # elements from which torch shares the work among its threads
 Table = dict[str, Moments]  # by parameter
 
 
@@ -31,6 +33,16 @@ class Group:
         self.edges = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)  # (tensor, 2)
         self.bounds = dict(zip(self.shapes, map(tuple, self.edges.tolist()), strict=True))
         self.size = int(ends[-1])
+        self.far = any(is_far(tensor) for _, tensor in named)
+
+    def fill(self, flat: Array, tensors: Mapping[str, torch.Tensor]) -> None:
+        """Copy tensors into a flat array; those on a GPU are carried over together, with one wait for all."""
+        if self.far:
+            flat[:] = array_of(torch.cat([held(tensors[name].detach()).reshape(-1) for name in self.shapes]))
+            return
+        for name, (start, stop) in self.bounds.items():
+            tensor = tensors[name]
+            _copy(array_of(tensor.to_dense() if tensor.is_sparse else tensor).reshape(-1), flat[start:stop])
 
 
 @dataclass
@@ -105,9 +117,7 @@ class ParameterWatch:
         groups = self._gradient_groups[1]
         flats = [self._room("parameter_gradients", step, group) for group in groups]
         for flat, group in zip(flats, groups, strict=True):
-            for name, (start, stop) in group.bounds.items():
-                gradient = found[name]
-                flat[start:stop] = array_of(gradient.to_dense() if gradient.is_sparse else gradient).reshape(-1)
+            group.fill(flat, found)
         return self._moments(flats, groups), without
 
     def names(self, of: Collection[int]) -> list[str]:
@@ -140,7 +150,7 @@ class ParameterWatch:
             after = Snapshot(step + 1, [self._room("parameters", step + 1, group) for group in self._groups])
             self._after, self._implied = after, (before, after)
             self._copy_weights(after)
-            _subtract(after, before, updates)
+            _subtract_all(after, before, updates)
         else:
             self._subtract_from_weights(before, updates)
         return self._moments(updates, self._groups)
@@ -153,7 +163,7 @@ class ParameterWatch:
         """
         if self._implied is not None:
             before, after = self._implied
-            _subtract(after, before, after.flats)
+            _subtract_all(after, before, after.flats)
             self._writer.rename("parameters", after.step, "updates", before.step)
         elif self._before is not None and self._before.step == step and "parameters" in self.keep:
             self._writer.drop("parameters", step)
@@ -163,27 +173,37 @@ class ParameterWatch:
         """Somebody else changed the weights since the update: the next step's do not tell it any more."""
         if self._implied is not None:
             before, after = self._implied
-            _subtract(after, before, [self._room("updates", before.step, group) for group in self._groups])
+            _subtract_all(after, before, [self._room("updates", before.step, group) for group in self._groups])
             self._implied = None
 
     def _unchanged_since(self, snapshot: Snapshot) -> bool:
         """Compare bit by bit."""
-        return all(
-            same_bits(self._live(name), flat[start:stop])
-            for flat, group in zip(snapshot.flats, self._groups, strict=True)
-            for name, (start, stop) in group.bounds.items()
-        )
+        for flat, group in zip(snapshot.flats, self._groups, strict=True):
+            if group.far:
+                now = self._scratch_of("now", group)
+                group.fill(now, self._parameters)
+                if not same_bits(now, flat):
+                    return False
+            elif not all(same_bits(self._live(name), flat[a:b]) for name, (a, b) in group.bounds.items()):
+                return False
+        return True
 
     def _copy_weights(self, snapshot: Snapshot) -> None:
         for flat, group in zip(snapshot.flats, self._groups, strict=True):
+            if group.far:
+                group.fill(flat, self._parameters)
+                continue
             for name, (start, stop) in group.bounds.items():
-                flat[start:stop] = self._live(name)
+                _copy(self._live(name), flat[start:stop])
 
     def _subtract_from_weights(self, before: Snapshot, updates: list[Array]) -> None:
-        with np.errstate(all="ignore"):  # weights that are infinite are to be recorded, not warned of
-            for flat, update, group in zip(before.flats, updates, self._groups, strict=True):
-                for name, (start, stop) in group.bounds.items():
-                    np.subtract(self._live(name), flat[start:stop], out=update[start:stop])
+        for flat, update, group in zip(before.flats, updates, self._groups, strict=True):
+            if group.far:
+                group.fill(update, self._parameters)
+                _subtract(update, flat, update)
+                continue
+            for name, (start, stop) in group.bounds.items():
+                _subtract(self._live(name), flat[start:stop], update[start:stop])
 
     def _live(self, name: str) -> Array:
         """Return a parameter as it stands, flat; a view of its memory where that can be."""
@@ -214,13 +234,29 @@ class ParameterWatch:
 
 
 def _by_dtype(named: Sequence[tuple[str, torch.Tensor]]) -> list[Group]:
-    groups: dict[np.dtype[Any], list[tuple[str, torch.Tensor]]] = {}
+    groups: dict[tuple[np.dtype[Any], torch.device], list[tuple[str, torch.Tensor]]] = {}
     for name, tensor in named:
-        groups.setdefault(numpy_dtype(tensor), []).append((name, tensor))
-    return [Group(members, dtype) for dtype, members in groups.items()]
+        groups.setdefault((numpy_dtype(tensor), tensor.device), []).append((name, tensor))
+    return [Group(members, dtype) for (dtype, _), members in groups.items()]
 
 
-def _subtract(after: Snapshot, before: Snapshot, out: list[Array]) -> None:
-    with np.errstate(all="ignore"):
-        for new, old, difference in zip(after.flats, before.flats, out, strict=True):
-            np.subtract(new, old, out=difference)
+def _copy(values: Array, out: Array) -> None:
+    """Copy one flat array to another; torch takes all its threads for a large one."""
+    if len(values) < _LARGE:
+        out[:] = values
+    else:
+        torch.from_numpy(out).copy_(torch.from_numpy(values))
+
+
+def _subtract(after: Array, before: Array, out: Array) -> None:
+    """Subtract flat arrays; weights that are infinite are to be recorded, not warned of."""
+    if len(after) < _LARGE or after.dtype.kind != "f":
+        with np.errstate(all="ignore"):
+            np.subtract(after, before, out=out)
+    else:
+        torch.sub(torch.from_numpy(after), torch.from_numpy(before), out=torch.from_numpy(out))
+
+
+def _subtract_all(after: Snapshot, before: Snapshot, out: list[Array]) -> None:
+    for new, old, difference in zip(after.flats, before.flats, out, strict=True):
+        _subtract(new, old, difference)

@@ -92,6 +92,15 @@ def _fill(values: Array, bits: Array, magnitude: Any, infinity: Any, bounds: Arr
 
 
 @_compiled
+def _square_total(values: Array) -> float:
+    total = 0.0
+    for index in range(len(values)):
+        x = np.float64(values[index])
+        total += x * x
+    return total
+
+
+@_compiled
 def _same(first: Array, second: Array) -> bool:
     for at in range(0, len(first), _CHUNK):
         part, other = first[at : at + _CHUNK], second[at : at + _CHUNK]
@@ -122,6 +131,11 @@ def moments_of_pieces(values: Array, bounds: NDArray[np.int64]) -> Sequence[Mome
     moments = np.empty((len(bounds), len(Moments._fields)))
     _fill(values, values.view(bits), magnitude, infinity, bounds, moments)
     return [Moments(*row) for row in moments.tolist()]
+
+
+def square_total_of(values: Array) -> float:
+    """Return Σx² of a flat, contiguous array, in float64."""
+    return float(_square_total(_as_float(values)))
 
 
 def same_bits(first: Array, second: Array) -> bool:

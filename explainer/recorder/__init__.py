@@ -186,7 +186,7 @@ class Recorder:
         """Follow a model that is made of something else than before."""
         layers, parameters = self._select()
         backward = BackwardWatch(parameters.values(), self._guard)
-        watch = ParameterWatch(parameters, self._writer, self._listener.keep)
+        watch = ParameterWatch(parameters, self._writer, self._listener.eye.keep)
         self._steps.use(watch, backward, Structure(self._model, parameters, self._optimizer))
         self._about.renew(self._steps.number, layers, parameters)
         self._listener.renew(layers, backward)

@@ -10,14 +10,16 @@ from typing import Any, Protocol
 
 import torch
 
+from explainer.moments import square_total_of
+from explainer.recorder.devices import is_far
+from explainer.recorder.tensors import array_of
+
 current_task: Callable[[], int] = torch._C._current_graph_task_id
 """The number of the backward pass that is going on; -1 outside."""
 
 OUTSIDE = -1
 
 _call_at_end = torch.autograd.Variable._execution_engine.queue_callback  # of the backward pass that is going on
-
-_NARROW = (torch.float16, torch.bfloat16)  # squares of their numbers need more room than they have
 
 
 class Answerable(Protocol):
@@ -45,13 +47,14 @@ class BackwardWatch:
         self._task = OUTSIDE  # the backward pass seen last
         self._counts = False  # whether its gradients are recorded
         self._accumulated = False  # whether a pass of this step has added to the parameters' gradients
-        self._norms: list[torch.Tensor] = []  # of the gradients as backward left them
+        self._seen = False  # whether backward left gradients, of which the next two tell
+        self._square_total = 0.0  # of the host's
+        self._norms: list[torch.Tensor] = []  # of a GPU's
         self.discarded = 0  # backward passes, in the whole run, whose gradients no optimizer used
 
     def forget(self) -> None:
         """Begin a new step."""
-        self._accumulated = False
-        self._norms = []
+        self._accumulated = self._seen = False
 
     def arrive(self, task: int, passes: Sequence[Answerable]) -> bool:
         """Notice that a gradient arrives; returns whether it is to be recorded.
@@ -76,8 +79,7 @@ class BackwardWatch:
             for each in answered:
                 each.discard()
         if accumulates:
-            self._accumulated = True
-            self._norms = []
+            self._accumulated, self._seen = True, False
             _call_at_end(self._at_end)
 
     def _are_asked_for(self) -> bool:
@@ -106,13 +108,17 @@ class BackwardWatch:
 
     def _take_norms(self) -> None:
         gradients = [each.grad for each in self._parameters if each.grad is not None]
-        if any(each.is_sparse or each.dtype in _NARROW for each in gradients):
-            gradients = [(each.coalesce().values() if each.is_sparse else each).float() for each in gradients]
+        near = [each for each in gradients if not is_far(each)]
+        self._square_total = sum(
+            square_total_of(array_of(each.coalesce().values() if each.is_sparse else each).reshape(-1)) for each in near
+        )
+        far = [each.float() for each in gradients if is_far(each)]
         with torch.no_grad():  # one call for all; they stay where they are: nobody waits for a GPU
-            self._norms = list(torch._foreach_norm(gradients)) if gradients else []
+            self._norms = list(torch._foreach_norm(far)) if far else []
+        self._seen = bool(gradients)
 
     def norm(self) -> float | None:
         """Return the total norm of the gradients as the last backward pass left them; None where there was none."""
-        if not self._norms:
+        if not self._seen:
             return None
-        return math.hypot(*(float(each) for each in self._norms))
+        return math.sqrt(self._square_total + sum(float(each) ** 2 for each in self._norms))

@@ -9,15 +9,14 @@ import weakref
 from collections.abc import Callable, Mapping
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
 from torch.utils.hooks import RemovableHandle
 
-from explainer.moments import moments_of
 from explainer.recorder.backward import OUTSIDE, BackwardWatch, current_task
 from explainer.recorder.callers import functions_above
 from explainer.recorder.checkpointing import Segments
+from explainer.recorder.eye import Eye
 from explainer.recorder.guard import GuardedHook
 from explainer.recorder.options import Options, fusible
 from explainer.recorder.seen import Judgement, Pass, Seen
@@ -55,7 +54,7 @@ class Listener:
         begin: Callable[[], bool],
     ) -> None:
         self._model, self._layers, self._criterion = model, layers, criterion
-        self.keep, self._examples = options.keep, options.examples
+        self.eye = Eye(options)
         self._backward, self._guard, self._begin = backward, guard, begin
         self._handles: list[RemovableHandle] = []
         self._describing_handles: list[RemovableHandle] = []
@@ -137,6 +136,7 @@ class Listener:
         passes = [each for each in self._passes if each.answered] or self._passes[-1:]
         tasks = {task for each in passes for task in each.tasks}
         tasks = tasks or {task for each in passes for judgement in each.judgements for task in judgement.terms}
+        self.eye.settle(passes)
         for each in passes:
             each.conclude(tasks)
             each.no_gradient |= dict.fromkeys(each.views.changed(), CHANGED)
@@ -159,7 +159,7 @@ class Listener:
         self._inside, self._thread = True, threading.get_ident()
         tensors = argument_tensors(args, kwargs)
         for index, tensor in enumerate(tensors):
-            now.put("inputs", f"inputs[{index}]" if index else "inputs", self._see("inputs", tensor))
+            now.put("inputs", f"inputs[{index}]" if index else "inputs", self.eye.see("inputs", tensor))
         if now.wiring:
             now.wiring.take_input(tensors)
 
@@ -209,7 +209,7 @@ class Listener:
             now.events.append(f"forward {name}")
             tensors = named_tensors(name, output)
             for each, tensor in tensors:
-                now.put("activations", each, self._see("activations", tensor))
+                now.put("activations", each, self.eye.see("activations", tensor))
                 if function is None:
                     self._await_gradient(now, each, tensor, module)
                 else:
@@ -253,10 +253,10 @@ class Listener:
         now.events.append("loss")
         now.judgements.append(judgement)
         judgement.seen["targets"] = {
-            f"targets[{index}]" if index else "targets": self._see("targets", target)
+            f"targets[{index}]" if index else "targets": self.eye.see("targets", target)
             for index, target in enumerate(given[1:])
         }
-        judgement.seen["criterion"] = {"input": self._see("activations", given[0], summarised=False)}
+        judgement.seen["criterion"] = {"input": self.eye.see("activations", given[0], summarised=False)}
         if function is None:
             self._await_judgement((now, judgement), module, output, given[0])
         else:
@@ -325,7 +325,7 @@ class Listener:
             if before is not None:
                 found = self._add(now, name, before, found)
             if found is not None:
-                gradients[name] = self._see("gradients", found)
+                gradients[name] = self.eye.see("gradients", found)
                 if again or _may_come_back():
                     now.whole[name] = found.detach().clone()
 
@@ -341,9 +341,10 @@ class Listener:
         if (whole := now.whole.pop(name, None)) is not None:
             return whole + part
         if before.kept is not None:
+            self.eye.wait()
             values = array_of(part)
             before.kept = before.kept + (values[: len(before.kept)] if values.ndim else values)
-        before.moments = None
+        before.moments = before.coming = None
         now.repeated.add(name)
         return None
 
@@ -360,8 +361,7 @@ class Listener:
         def weigh(weight: torch.Tensor) -> None:
             task = current_task() if root is None else root
             if not self.asleep and self._backward.arrive(task, self._passes):
-                term = float((weight * judgement.value).sum())
-                judgement.terms[task] = judgement.terms.get(task, 0.0) + term
+                judgement.terms.setdefault(task, []).append(self.eye.number((weight * judgement.value).sum()))
 
         if output.requires_grad:
             self._listen(now, output, weigh)
@@ -375,16 +375,9 @@ class Listener:
             task = current_task() if root is None else root
             found = gradient if reading is None else reading(gradient)
             if not self.asleep and found is not None and self._backward.arrive(task, self._passes):
-                judgement.seen["criterion"]["gradient"] = self._see("gradients", found, summarised=False)
+                judgement.seen["criterion"]["gradient"] = self.eye.see("gradients", found, summarised=False)
 
         self._listen(now, given, receive)
-
-    def _see(self, kind: str, tensor: torch.Tensor, *, summarised: bool = True) -> Seen:
-        values = array_of(tensor)
-        kept = None
-        if kind in self.keep:
-            kept = np.array(values[: self._examples] if values.ndim else values)
-        return Seen(kept, moments_of(values.reshape(-1)) if summarised else None)
 
 
 _CRITERION = ""  # stands for the criterion where layers are named

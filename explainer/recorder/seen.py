@@ -20,6 +20,7 @@ class Seen:
 
     kept: Array | None  # (example, …)
     moments: Moments | None = None
+    coming: torch.Tensor | None = None  # the moments (8,), while they are on their way from a GPU
 
 
 @dataclass
@@ -29,7 +30,9 @@ class Judgement:
     value: torch.Tensor
     event: int  # where it stands among the events of its pass
     seen: dict[str, dict[str, Seen]] = field(default_factory=dict)  # "targets" and "criterion"
-    terms: dict[int, float] = field(default_factory=dict)  # by backward pass: the value times the weight it came with
+    terms: dict[int, list[Any]] = field(
+        default_factory=dict
+    )  # by backward pass: value × each weight it brought
 
 
 @dataclass
@@ -86,7 +89,9 @@ class Pass:
         for each in self.judgements if not tasks else counted:
             for kind, found in each.seen.items():
                 self.seen.setdefault(kind, {}).update(found)
-        self.losses = [sum(each.terms[task] for task in tasks & each.terms.keys()) for each in counted]
+        self.losses = [
+            sum(float(term) for task in tasks & each.terms.keys() for term in each.terms[task]) for each in counted
+        ]
         if tasks:
             for each in reversed([each for each in self.judgements if each not in counted]):
                 del self.events[each.event]

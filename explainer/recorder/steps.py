@@ -257,10 +257,10 @@ class Steps:
                 self._keep_no_more()
 
     def _outgrows(self, more: int) -> bool:
-        return bool(self.listener.keep) and self._writer.nbytes + more > self._options.max_bytes
+        return bool(self.listener.eye.keep) and self._writer.nbytes + more > self._options.max_bytes
 
     def _keep_no_more(self) -> None:
-        self.listener.keep = self._watch.keep = frozenset()
+        self.listener.eye.keep = self._watch.keep = frozenset()
         self._about.full_at = self.number
         warnings.warn(
             f"the trace reaches max_bytes={self._options.max_bytes:,} in step {self.number}: from here on only "
@@ -299,7 +299,7 @@ class Steps:
 
     def _store_probe(self, record: StepRecord) -> None:
         activations, loss = self._now.probed
-        if self.listener.keep:
+        if self.listener.eye.keep:
             self._writer.keep("probe", self.number, {name: array_of(each) for name, each in activations.items()})
         if loss is not None:
             record.scalars["probe_loss"] = loss

@@ -107,15 +107,19 @@ class BackwardWatch:
             self._take_norms()
 
     def _take_norms(self) -> None:
-        gradients = [each.grad for each in self._parameters if each.grad is not None]
-        near = [each for each in gradients if not is_far(each)]
-        self._square_total = sum(
-            square_total_of(array_of(each.coalesce().values() if each.is_sparse else each).reshape(-1)) for each in near
-        )
-        far = [each.float() for each in gradients if is_far(each)]
+        far = []
+        self._square_total = 0.0
+        for each in self._parameters:
+            if (gradient := each.grad) is None:
+                continue
+            self._seen = True
+            if is_far(gradient):
+                far.append(gradient.float())
+            else:
+                values = gradient.coalesce().values() if gradient.is_sparse else gradient
+                self._square_total += square_total_of(array_of(values).reshape(-1))
         with torch.no_grad():  # one call for all; they stay where they are: nobody waits for a GPU
             self._norms = list(torch._foreach_norm(far)) if far else []
-        self._seen = bool(gradients)
 
     def norm(self) -> float | None:
         """Return the total norm of the gradients as the last backward pass left them; None where there was none."""

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import torch
 
-from explainer.moments import moments_of_pieces, same_bits
+from explainer.moments import moments_of, moments_of_pieces, same_bits
 from explainer.recorder.devices import is_far
 from explainer.recorder.tensors import array_of, held, held_shape, numpy_dtype
 from explainer.statistics import Moments
@@ -41,8 +41,7 @@ class Group:
             flat[:] = array_of(torch.cat([held(tensors[name].detach()).reshape(-1) for name in self.shapes]))
             return
         for name, (start, stop) in self.bounds.items():
-            tensor = tensors[name]
-            _copy(array_of(tensor.to_dense() if tensor.is_sparse else tensor).reshape(-1), flat[start:stop])
+            _copy(_flat(tensors[name]), flat[start:stop])
 
 
 @dataclass
@@ -112,6 +111,8 @@ class ParameterWatch:
         asked = {name: each for name, each in self._parameters.items() if of is None or id(each) in of}
         found = {name: each.grad for name, each in asked.items() if each.grad is not None}
         without = [name for name in asked if name not in found]
+        if "parameter_gradients" not in self.keep and not any(map(is_far, found.values())):
+            return {name: moments_of(_flat(each)) for name, each in found.items()}, without
         if self._gradient_groups[0] != tuple(found):
             self._gradient_groups = tuple(found), _by_dtype(list(found.items()))
         groups = self._gradient_groups[1]
@@ -238,6 +239,10 @@ def _by_dtype(named: Sequence[tuple[str, torch.Tensor]]) -> list[Group]:
     for name, tensor in named:
         groups.setdefault((numpy_dtype(tensor), tensor.device), []).append((name, tensor))
     return [Group(members, dtype) for (dtype, _), members in groups.items()]
+
+
+def _flat(tensor: torch.Tensor) -> Array:
+    return array_of(tensor.to_dense() if tensor.is_sparse else tensor).reshape(-1)
 
 
 def _copy(values: Array, out: Array) -> None:

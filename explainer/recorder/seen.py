@@ -30,9 +30,7 @@ class Judgement:
     value: torch.Tensor
     event: int  # where it stands among the events of its pass
     seen: dict[str, dict[str, Seen]] = field(default_factory=dict)  # "targets" and "criterion"
-    terms: dict[int, list[Any]] = field(
-        default_factory=dict
-    )  # by backward pass: value × each weight it brought
+    terms: dict[int, list[Any]] = field(default_factory=dict)  # by backward pass: value × each weight it brought
 
 
 @dataclass

@@ -19,7 +19,7 @@ import explainer
 from explainer import verify
 from explainer.errors import RecordingError
 from explainer.recorder.about import About
-from explainer.recorder.passes import Listener
+from explainer.recorder.eye import Eye
 from explainer.recorder.views import Views
 from tests.referee import judge
 from tests.zoo import loss_of, noise
@@ -86,12 +86,12 @@ def test_the_referee_finds_what_is_silently_absent() -> None:
 
 
 def test_the_referee_finds_activations_that_were_not_copied_and_training_that_was_changed() -> None:
-    def spoil(self: Listener, kind: str, tensor: torch.Tensor, **options: Any) -> Any:
+    def spoil(self: Eye, kind: str, tensor: torch.Tensor, **options: Any) -> Any:
         tensor.detach().mul_(2)
         return seen(self, kind, tensor, **options)
 
-    seen, model = Listener._see, Around(nn.Linear(4, 4))
-    with mock.patch.object(Listener, "_see", spoil):
+    seen, model = Eye.see, Around(nn.Linear(4, 4))
+    with mock.patch.object(Eye, "see", spoil):
         verdict = judge(model, lambda recorded: loss_of(recorded(noise(3, 4))))
     assert "training: loss is another" in verdict.faults
     assert "inner: another activation" in verdict.faults

@@ -4,6 +4,7 @@ import copy
 import gc
 import io
 import math
+import random
 import warnings
 import weakref
 from collections.abc import Callable
@@ -327,6 +328,37 @@ def test_a_run_that_explodes_is_recorded_without_a_word() -> None:
     assert not np.isfinite(trace.updates["0.weight"][3]).all()
 
 
+def test_a_hook_of_somebody_elses_that_may_change_a_gradient_is_told() -> None:
+    class Flipping(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.first, self.second = nn.Linear(5, 4), nn.Linear(4, 3)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            between = self.first(x)
+            between.register_hook(lambda gradient: -gradient)
+            return self.second(between)
+
+    model = seeded(Flipping)
+    trace, _ = recorded_run(model, sgd(model), steps=2)
+    assert trace.missing == {
+        "first": "another hook on this output may change its gradient: recorded is what arrived, before it"
+    }
+
+
+def test_tensors_that_the_user_keeps_hold_nothing_of_the_recorder() -> None:
+    model, criterion = seeded(mlp), nn.CrossEntropyLoss()
+    optimizer = sgd(model)
+    inputs, targets = batch_for(model, 0)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer):
+        output = model(inputs)
+        loss = criterion(output, targets)
+        loss.backward()
+        optimizer.step()
+    assert not output._backward_hooks
+    assert not loss._backward_hooks
+
+
 # The probe
 
 
@@ -357,6 +389,40 @@ def test_the_probe_sees_the_weights_of_its_step_in_evaluation_mode() -> None:
 def test_without_a_probe_there_is_none() -> None:
     model = seeded(mlp)
     assert recorded_run(model, sgd(model))[0].probe is None
+
+
+class Dropping(nn.Module):
+    """Skips its second layer by chance, Python's and numpy's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second, self.third = nn.Linear(5, 5), nn.Linear(5, 5), nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = self.first(x)
+        if random.random() < 0.5:
+            x = x + self.second(x)
+        return self.third(x * np.random.rand())  # noqa: NPY002
+
+
+def test_the_probe_leaves_pythons_and_numpys_random_numbers_alone() -> None:
+    weights = []
+    for options in ({}, {"probe": (torch.ones(2, 5), None)}):
+        random.seed(0)
+        np.random.seed(0)  # noqa: NPY002
+        model = seeded(Dropping)
+        recorded_run(model, sgd(model), **options)
+        weights.append([each.detach().clone() for each in model.parameters()])
+    assert all(torch.equal(first, second) for first, second in zip(*weights, strict=True))
+
+
+def test_a_probe_that_cannot_be_run_costs_the_probe_alone() -> None:
+    model = seeded(mlp)
+    with pytest.warns(ExplainerWarning, match="the probe could not be run in step 0, and is left out .* shapes"):
+        trace, _ = recorded_run(model, sgd(model), probe=(torch.ones(2, 9), None))
+    assert len(trace) == 6
+    assert trace.missing["probe"].startswith("the probe could not be run in step 0")
+    assert np.isfinite(np.asarray(trace.gradients["0"])).all()
 
 
 # What is chosen
@@ -399,6 +465,24 @@ def test_a_misspelt_layer_names_the_nearest(layers: Any, message: str) -> None:
 def test_wrong_arguments_are_told_before_the_first_step(options: dict[str, Any], message: str) -> None:
     with pytest.raises(RecordingError, match=message):
         explainer.record(mlp(), **options)
+
+
+def test_a_layer_that_calls_no_hooks_is_refused_and_leaves_none_behind() -> None:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)  # torch.jit is on its way out
+        model = nn.Sequential(nn.Linear(4, 4), torch.jit.script(nn.Linear(4, 4)))
+    with pytest.raises(
+        RecordingError, match=r"layers: '1' was compiled by torch\.jit .* choose the others with layers="
+    ):
+        explainer.record(model)
+    with pytest.raises(RecordingError, match="layers: none is chosen"):
+        explainer.record(model, layers=[])
+    with explainer.record(model, layers="0") as recorder:
+        loss = model(torch.ones(2, 4)).sum()
+        loss.backward()
+        recorder.step(loss)
+    assert recorder.trace.layers == ("0",)
+    assert not any(each._forward_pre_hooks or each._forward_hooks for each in (model, model[0]))
 
 
 def test_keep_nothing_keeps_every_statistic() -> None:

@@ -154,6 +154,16 @@ class Recorder:
         self._writer.describe(self._about.to_json())
         self._state = "running"
         stay_in_this_process(self)
+        try:
+            self._put_hooks_on()
+        except BaseException:
+            self._take_hooks_off()
+            self._state = "over"
+            self._writer.close()
+            raise
+        return self
+
+    def _put_hooks_on(self) -> None:
         self._handles = [self._listener.follow()]
         self._uncompiled.watch([self._model, *self._layers.values()], self._guard)
         if self._optimizer is not None:
@@ -161,7 +171,6 @@ class Recorder:
         else:
             self._handles += self._steps.overhear(self._guard)
         self._guard(self._steps.look_ahead)()
-        return self
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None

@@ -17,6 +17,7 @@ from explainer.recorder.seen import Pass
 from explainer.recorder.wiring import Wiring, describe
 
 _IN_PARTS = "several backward passes went through this output, and the statistics of their sum are not known"
+_TOUCHED = "another hook on this output may change its gradient: recorded is what arrived, before it"
 _UNSEEN = "no gradient arrived: the loss does not depend on this output"
 
 
@@ -46,6 +47,7 @@ class About:
         self._part_time: dict[str, str] = {}  # name -> when it was no part of the model
         self._lacks: dict[str, tuple[str, int, int]] = {}  # name -> reason, how often, first step
         self._model_json: dict[str, Any] | None = None  # it does not change once the wiring is known
+        self._probe_lost: str | None = None
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
     def renew(self, step: int, layers: Mapping[str, nn.Module], parameters: Mapping[str, torch.Tensor]) -> None:
@@ -107,6 +109,8 @@ class About:
                 self._lack(step, name, reasons.get(name, _UNSEEN))
         for name in {name for each in passes for name in each.repeated}:
             self._lack(step, name, _IN_PARTS)
+        for name in {name for each in passes for name in each.touched}:
+            self._lack(step, name, _TOUCHED)
         for name in without_gradient:
             reason = "none arrived" if self._parameters[name].requires_grad else "it is frozen"
             self._lack(step, name, f"no parameter gradient: {'its optimizer made no step' if name in idle else reason}")
@@ -173,11 +177,19 @@ class About:
         found |= self._part_time
         for name, reader in self._wiring.read_within.items() if self._wiring else ():
             found.setdefault(name, f"the gradient is the whole tensor's: inside its layer {reader} is computed from it")
+        if self._probe_lost:
+            found["probe"] = self._probe_lost
         if not self.loss_seen:
             found["loss"] = (
                 "no backward pass came through a criterion, and no loss was logged with recorder.log(loss=loss)"
             )
         return found
+
+    def lose_probe(self, step: int, error: Exception) -> str:
+        """Take note that the probe could not be run; returns the sentence that says so."""
+        said = f"{type(error).__name__}: {error}"
+        self._probe_lost = f"the probe could not be run in step {step}, and is left out from there on: {said}"
+        return self._probe_lost
 
     def _lack(self, step: int, name: str, reason: str) -> None:
         before, times, first = self._lacks.get(name, (reason, 0, step))

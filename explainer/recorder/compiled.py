@@ -39,7 +39,8 @@ class Uncompiled:
         """Find out, when a module is called for the first time, whether compiled code calls it."""
         if not self.seen:
             first = guard(self._take_first_call)
-            self._handles = {key: each.register_forward_pre_hook(first) for key, each in _by_identity(modules)}
+            for key, each in _by_identity(modules):
+                self._handles[key] = each.register_forward_pre_hook(first)
 
     def hold(self) -> None:
         """Set torch's stance, if the compiler was loaded at all; loading it takes seconds."""

@@ -8,6 +8,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Protocol
 
+from torch.utils.hooks import RemovableHandle
+
 _silent: set[int] = set()  # threads in which the recorder itself runs the model
 
 
@@ -40,6 +42,12 @@ class GuardedHook:
 
     def __reduce__(self) -> tuple[Callable[[], Callable[..., None]], tuple[()]]:
         return (_get_nothing, ())
+
+
+def others_listen(handle: RemovableHandle) -> bool:
+    """Tell whether somebody else has a hook on the tensor that a recorder's own is on."""
+    hooks = handle.hooks_dict_ref()
+    return hooks is not None and len(hooks) > 1 and not all(isinstance(each, GuardedHook) for each in hooks.values())
 
 
 def nothing(*args: Any, **kwargs: Any) -> None:

@@ -105,8 +105,20 @@ def select_layers(model: nn.Module, layers: str | Iterable[str] | None) -> dict[
 def select(
     model: nn.Module, layers: str | Iterable[str] | None
 ) -> tuple[dict[str, nn.Module], dict[str, nn.Parameter]]:
-    """Return the layers that names or globs choose, and the parameters inside them; None chooses the whole model."""
+    """Return the layers that names or globs choose, and the parameters inside them; None chooses the whole model.
+
+    Raises:
+        RecordingError: A layer is not there, or calls no hooks.
+    """
     chosen = select_layers(model, layers)
+    if not chosen:
+        raise RecordingError("layers: none is chosen; leave it out to record all, or name some")
+    scripted = [name for name, each in chosen.items() if isinstance(each, torch.jit.ScriptModule)]
+    if scripted:
+        raise RecordingError(
+            f"layers: {scripted[0]!r} was compiled by torch.jit and calls no hooks; record the module it was made of, "
+            "or choose the others with layers="
+        )
     inside_chosen = {id(parameter) for layer in chosen.values() for parameter in layer.parameters()}
     named = named_parameters(model).items()
     return chosen, {name: each for name, each in named if layers is None or id(each) in inside_chosen}

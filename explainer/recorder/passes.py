@@ -17,7 +17,7 @@ from explainer.recorder.backward import OUTSIDE, BackwardWatch, current_task
 from explainer.recorder.callers import functions_above
 from explainer.recorder.checkpointing import Segments
 from explainer.recorder.eye import Eye
-from explainer.recorder.guard import GuardedHook
+from explainer.recorder.guard import GuardedHook, others_listen
 from explainer.recorder.options import Options, fusible
 from explainer.recorder.seen import Judgement, Pass, Seen
 from explainer.recorder.tensors import argument_tensors, array_of, named_tensors
@@ -127,6 +127,8 @@ class Listener:
 
     def forget(self) -> None:
         """Drop the passes seen so far; gradients that still arrive for them are ignored."""
+        for each in self._passes:
+            self._take_off(each.handles)
         self._passes = []
         self._inside = self._idle = False
         self._backward.forget()
@@ -319,6 +321,8 @@ class Listener:
             found = gradient if reading is None else reading(gradient)
             if found is None:
                 return  # it is not the whole gradient
+            if others_listen(handle):
+                now.touched.add(name)
             now.events.append(f"backward {name}")
             gradients = now.seen.setdefault("gradients", {})
             before = gradients.get(name)
@@ -329,12 +333,14 @@ class Listener:
                 if again or _may_come_back():
                     now.whole[name] = found.detach().clone()
 
-        self._listen(now, tensor, receive)
+        handle = self._listen(now, tensor, receive)
 
-    def _listen(self, now: Pass, tensor: torch.Tensor, receive: Callable[[torch.Tensor], None]) -> None:
+    def _listen(self, now: Pass, tensor: torch.Tensor, receive: Callable[[torch.Tensor], None]) -> RemovableHandle:
         hook = self._guard(receive)
-        tensor.register_hook(hook)
+        handle: RemovableHandle = tensor.register_hook(hook)
         now.waiting.append(weakref.ref(hook))
+        now.handles.append(handle)
+        return handle
 
     def _add(self, now: Pass, name: str, before: Seen, part: torch.Tensor) -> torch.Tensor | None:
         """Add a part of a gradient to what came before; returns the sum, if all that came before was held on to."""

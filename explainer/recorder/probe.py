@@ -1,9 +1,11 @@
 """The same examples, run through the model at every recorded step without a trace of it in the training."""
 
+import random
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
 
@@ -68,7 +70,11 @@ class Probe:
 
 @contextmanager
 def _untouched(model: nn.Module) -> Iterator[None]:
-    """Evaluation mode, no gradients, no autocast; afterwards modes, buffers and random numbers are as they were."""
+    """Evaluation mode, no gradients, no autocast; afterwards modes, buffers and random numbers are as they were.
+
+    Whatever else a model keeps, such as a counter of its own, sees the probe as it sees a validation pass.
+    """
+    chance, numpys_chance = random.getstate(), np.random.get_state()  # noqa: NPY002  (the user's own)
     modes = [(module, module.training) for module in model.modules()]
     buffers = [(buffer, buffer.clone()) for buffer in model.buffers()]
     devices = range(torch.cuda.device_count()) if torch.cuda.is_initialized() else ()
@@ -79,6 +85,8 @@ def _untouched(model: nn.Module) -> Iterator[None]:
                 module.training = False  # not .eval(): a model may have its own idea of what that does
             yield
         finally:
+            random.setstate(chance)
+            np.random.set_state(numpys_chance)  # noqa: NPY002
             for module, mode in modes:
                 module.training = mode
             for buffer, before in buffers:

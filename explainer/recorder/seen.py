@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from torch.utils.hooks import RemovableHandle
 
 from explainer.recorder.views import Views
 from explainer.recorder.wiring import Wiring
@@ -46,6 +47,8 @@ class Pass:
     views: Views = field(default_factory=Views)
     repeated: set[str] = field(default_factory=set)  # outputs whose gradients came in parts, statistics of no sum
     whole: dict[str, torch.Tensor] = field(default_factory=dict)  # gradients of which another part may come
+    touched: set[str] = field(default_factory=set)  # outputs whose gradients hooks of somebody else's may change
+    handles: list[RemovableHandle] = field(default_factory=list)  # of the hooks on its tensors
     tasks: set[int] = field(default_factory=set)  # the backward passes whose gradients came back to layers
     output: Any = None  # a weak reference to what the model returned
     waiting: list[weakref.ref[Any]] = field(default_factory=list)  # for gradients; they die with autograd's graph

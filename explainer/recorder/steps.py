@@ -107,8 +107,15 @@ class Steps:
         if self._due:
             self._flush()
         if self._watch.begin(self.number) and self._probe is not None:
-            self._now.probed = self._probe.run()
+            self._run_probe(self._probe)
         return True
+
+    def _run_probe(self, probe: Probe) -> None:
+        try:
+            self._now.probed = probe.run()
+        except Exception as error:  # such as of a wrong shape: what is recorded besides goes on
+            self._probe = None
+            warnings.warn(self._about.lose_probe(self.number, error), ExplainerWarning, stacklevel=2)
 
     def before_update(self, by: OptimizerWatch) -> bool:
         """See the weights, if no forward pass of this step has; returns whether the step is recorded."""

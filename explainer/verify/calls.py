@@ -336,7 +336,7 @@ def normalised(x: torch.Tensor, parameters: Mapping[str, torch.Tensor], recorded
     scale = ((still - mean) * (y - level)).sum(dims, keepdim=True) / torch.where(spread == 0, 1, spread)
     made = (x - mean.to(x.dtype)) * scale.to(x.dtype) + level.to(x.dtype)
     shape = [1, -1, *[1] * (x.ndim - 2)]
-    if "weight" in parameters:
+    if "weight" in parameters and "bias" in parameters:  # else it is made of others, pruned say
         weight, bias = parameters["weight"].reshape(shape), parameters["bias"].reshape(shape)
         unit = ((y - bias.detach().double()) / weight.detach().double()).to(x.dtype)
         made = made + (weight - weight.detach()) * unit + (bias - bias.detach())

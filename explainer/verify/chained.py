@@ -84,10 +84,16 @@ class OneStep:
         if isinstance(worked, str):
             yield self._unjudged(call, what, worked)
             return
+        try:
+            outputs = self.moment.recorded_outputs(call)
+        except TraceError as error:  # skipped in this step, while its feeders were not
+            reason = self.trace.missing.get(call, str(error))
+            yield self._unjudged(call, what, reason, "missing")
+            return
         link = self.caller.way(call).link.words
         reason = f"reads {link} of {', '.join(map(repr, self.caller.fed_by[call]))}" if link else ""
         names = (LOSS,) if call == LOSS else self.caller.outputs(call)
-        for name, recorded, again in zip(names, self.moment.recorded_outputs(call), worked.outputs, strict=True):
+        for name, recorded, again in zip(names, outputs, worked.outputs, strict=True):
             yield self._row(name, what, recorded, again, reason)
 
     def _loss(self) -> Iterator[Row]:

@@ -4,6 +4,7 @@ Nothing here has seen the run: a layer is its class, its recorded settings and i
 """
 
 import inspect
+import itertools
 from collections.abc import Mapping
 from typing import Any
 
@@ -81,6 +82,9 @@ def operation(kind: str, settings: Mapping[str, Any], own: set[str]) -> nn.Modul
         kind: Its class.
         settings: Its plain attributes.
         own: The names of its parameters.
+
+    Raises:
+        Unjudged: Its settings do not make one, or one with other parameters.
     """
     made = _ELSEWHERE.get(kind) or getattr(nn, kind)
     given = {key: tuple(value) if isinstance(value, list) else value for key, value in settings.items()}
@@ -98,7 +102,17 @@ def operation(kind: str, settings: Mapping[str, Any], own: set[str]) -> nn.Modul
             module: nn.Module = made(**chosen)
     except REFUSALS as error:
         raise Unjudged(f"its settings in the trace do not make a {kind}: {error}") from error
+    _complete(module, kind, own)
     return module.train()
+
+
+def _complete(module: nn.Module, kind: str, own: set[str]) -> None:
+    """Refuse a layer that would be left with memory without values: what a trace does not tell is not made up."""
+    needed = {name for name, _ in itertools.chain(module.named_parameters(), module.named_buffers())}
+    if needed != own:
+        has, takes = (", ".join(sorted(names)) or "none" for names in (own, needed))
+        made_of = "pruned, weight-normed or otherwise made of other parameters"
+        raise Unjudged(f"its parameters are {has}, where a {kind} has {takes}: {made_of}, which is not worked out here")
 
 
 def attended(module: nn.Module, parameters: Mapping[str, torch.Tensor], x: torch.Tensor, *, causal: bool) -> list[Any]:

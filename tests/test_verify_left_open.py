@@ -97,3 +97,75 @@ def test_a_layer_that_is_skipped_in_some_steps_is_missing_there_and_the_rest_is_
     assert by_step[1].state == by_step[3].state == "missing"
     assert "the layer was not called" in by_step[1].reason
     assert states(report, "loss", "gradient") in HELD
+
+
+@pytest.mark.parametrize("first_step_skips", [False, True])
+def test_where_other_layers_are_called_than_at_first_nothing_true_differs(first_step_skips: bool) -> None:
+    report = verify.chain_rule(recorded(Skipping(lambda step: (step % 2 == 0) == first_step_skips)))
+    assert report.judged
+    assert states(report, "b", "activation") == {"close", "cannot"}
+    assert not report.failures
+
+
+class Between(nn.Module):
+    """Two layers, and a function that no module sees between them."""
+
+    def __init__(self, function: Callable[[Any, torch.Tensor, torch.Tensor], torch.Tensor], **own: torch.Tensor):
+        super().__init__()
+        self.a, self.b, self.function, self.calls = nn.Linear(4, 4), nn.Linear(4, 4), function, -1
+        for name, values in own.items():
+            self.register_parameter(name, nn.Parameter(values))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        return self.b(self.function(self, x, self.a(x)))  # type: ignore[no-any-return]
+
+
+NOTHING_AT_FIRST = {
+    "an added parameter": lambda: Between(lambda n, x, y: y + n.p, p=torch.zeros(4)),
+    "LayerScale": lambda: Between(lambda n, x, y: y * n.gamma, gamma=torch.ones(4)),
+    "LoRA": lambda: Between(lambda n, x, y: y + x @ n.down @ n.up, down=torch.randn(4, 2), up=torch.zeros(2, 4)),
+    "a factor on a schedule": lambda: Between(lambda n, x, y: y * (1 + 0.1 * n.calls)),
+    "a shortcut that fades in": lambda: Between(lambda n, x, y: y + x * n.calls),
+}
+
+
+@pytest.mark.parametrize("made", NOTHING_AT_FIRST.values(), ids=NOTHING_AT_FIRST)
+def test_what_is_nothing_at_first_and_something_later_is_left_open(made: Callable[[], nn.Module]) -> None:
+    report = verify.chain_rule(recorded(made()))
+    assert states(report, "b", "activation") == states(report, "a", "gradient") == {"cannot"}
+    assert "what fits at step 0 does not at others" in str(report)
+    assert states(report, "a", "activation") in HELD
+    assert states(report, "loss", "gradient") in HELD
+
+
+def test_a_function_that_holds_at_first_and_last_but_not_between_differs() -> None:
+    model = Between(lambda n, x, y: y * 2 if n.calls == 1 else y)
+    report = verify.chain_rule(recorded(model), raises=False)
+    assert {row.step for row in report.failures if row.name == "b"} == {1}
+
+
+def test_batch_norm_that_is_frozen_later_is_left_open() -> None:
+    class Freezing(Between):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if self.calls == 1:
+                self.norm.eval()
+            return super().forward(x)
+
+    model = Freezing(lambda n, x, y: n.norm(y))
+    model.norm = nn.BatchNorm1d(4)
+    report = verify.chain_rule(recorded(model))
+    assert states(report, "norm", "activation") == {"cannot"}
+    assert "in training mode at one step, in evaluation at another" in str(report)
+
+
+def test_a_reshape_is_seen_through_where_the_last_batch_is_smaller() -> None:
+    class Reshaped(nn.Sequential):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self[1](self[0](x).reshape(-1, 2, 2))  # type: ignore[no-any-return]
+
+    report = verify.chain_rule(
+        recorded(Reshaped(nn.Linear(4, 4), nn.Linear(2, 3)), inputs=lambda step: 6 - 4 * (step == 3))
+    )
+    assert states(report, "1", "activation") in HELD
+    assert states(report, "0", "gradient") in HELD

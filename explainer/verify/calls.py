@@ -2,7 +2,7 @@
 
 import itertools
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -44,12 +44,14 @@ class Caller:
 
     Attributes:
         calls: In forward order.
+        called: Per recorded step the layers that were called.
     """
 
     def __init__(self, trace: Trace, steps: Sequence[int], tolerance: float | None) -> None:
         self.trace, self.tolerance = trace, tolerance
         self.calls = tuple(name for name in trace.model.layers if name in trace.layers)
-        self._tried = tuple(dict.fromkeys((*steps[:1], *steps[-1:], 0, len(trace) - 1)))
+        self._steps = tuple(steps)
+        self.called = [frozenset(event for event in row if event.startswith("forward ")) for row in trace.events]
         self._ways: dict[str, Way | str] = {}
         self._operations: dict[str, nn.Module] = {}
         self.wholes: dict[int, bool] = {}  # per recorded step whether every example was kept
@@ -89,7 +91,7 @@ class Caller:
         return [name for name, feeders in self.fed_by.items() if call in feeders]
 
     def way(self, call: str) -> Way:
-        """Find how a call makes its output; what holds at one step is what should hold at all.
+        """Find how a call makes its output; what holds at steps far apart is what should hold at all.
 
         Raises:
             Unjudged: None is found that makes what was recorded.
@@ -102,13 +104,21 @@ class Caller:
         return found
 
     def _search(self, call: str) -> Way | str:
+        """Try each way at two steps far apart: what is the same at first, a factor of 1 say, may come to differ."""
         tried: list[tuple[int, Way]] = []  # how many numbers of the output a way does not make
         reasons: dict[str, None] = {}
-        for index in self._tried:
-            moment = Moment(self, index)
+        for ends in self._ends(call):
+            first, *last = (Moment(self, index) for index in ends)
             try:
-                for way in moment.ways(call):
-                    missed = moment.missed(call, way)
+                for way in first.ways(call):
+                    missed = first.missed(call, way)
+                    if missed <= FEW or not way.link.words:
+                        there = sum(moment.missed(call, way) for moment in last)
+                        if missed == 0 and there > FEW:
+                            reasons[f"{self._no_way(call)}; what fits at step {first.step} does not at others"] = None
+                        missed += there
+                    if missed == 0 and self._changes_mode(call, way, [first, *last]):
+                        return "in training mode at one step, in evaluation at another"
                     if missed == 0:
                         return way
                     tried.append((missed, way))
@@ -119,6 +129,19 @@ class Caller:
         if best is not None and (straight or missed <= FEW):
             return best
         return next(iter(reasons), "") or self._no_way(call)
+
+    def _ends(self, call: str) -> list[tuple[int, ...]]:
+        """Return the first and last of the judged steps that tell how a call works, then those of the whole trace."""
+        pairs = []
+        for steps in (self._steps, (0, len(self.trace) - 1)):
+            telling = [next((i for i in each if Moment(self, i).tells(call)), None) for each in (steps, steps[::-1])]
+            pairs.append(tuple(dict.fromkeys(index for index in telling if index is not None)))
+        return [ends for ends in dict.fromkeys(pairs) if ends] or [tuple(self._steps[:1])]
+
+    def _changes_mode(self, call: str, way: Way, moments: Sequence["Moment"]) -> bool:
+        """Whether a batch norm that could be in evaluation is in training at one of these moments."""
+        training = replace(way, mode="training")
+        return way.mode == "evaluation" and any(moment.missed(call, training) == 0 for moment in moments)
 
     def _is_fed_straight(self, call: str) -> bool:
         """Whether autograd saw one feeder and nothing between: then what does not fit is wrong."""
@@ -197,6 +220,21 @@ class Moment:
             if abs(kept - norm) > 2e-4 * norm:
                 return False
         return True
+
+    @property
+    def as_first(self) -> bool:
+        """Whether the layers of the first step were called: the trace holds who feeds whom in that one."""
+        return self.caller.called[self.index] == self.caller.called[0]
+
+    def tells(self, call: str) -> bool:
+        """Whether this step holds what a call made, and what its feeders did."""
+        try:
+            self.recorded_outputs(call)
+            for feeder in self.caller.fed_by[call]:
+                self.tensor("activations", feeder)
+        except TraceError:
+            return False
+        return self.as_first
 
     # How a call makes its output
 

@@ -18,7 +18,7 @@ ADVICE = (
     "whether something changes this gradient or output outside of modules (a function of torch, a hook, a term of the "
     "loss that is no module); verify.captures(model, criterion, batch) shows whether the recorder is wrong"
 )
-
+OTHERS_CALLED = "other layers were called than in the first recorded step, of which alone is known who feeds whom"
 
 MOSTLY = 0.9  # of the numbers: where fewer agree, a part of the sum may be none
 
@@ -65,7 +65,10 @@ class OneStep:
 
     def _row(self, name: str, what: str, recorded: Array, again: Again, reason: str = "") -> Row:
         kind = self._type(name)
-        return within(name, self.step, what, recorded, again.values, again.allowed, type=kind, reason=reason)
+        row = within(name, self.step, what, recorded, again.values, again.allowed, type=kind, reason=reason)
+        if row.state == "differs" and not self.moment.as_first and (name != LOSS or what == "its input"):
+            return self._unjudged(name, what, OTHERS_CALLED)
+        return row
 
     def _unjudged(self, name: str, what: str, reason: object, state: str = "cannot") -> Row:
         return Row(name, self.step, what, state, self._type(name), reason=str(reason))

@@ -96,7 +96,8 @@ def _cat(order: Sequence[int], dim: int) -> Callable[..., torch.Tensor]:
 
 
 def _then_reshaped(make: Callable[..., torch.Tensor], wanted: Shape) -> Callable[..., torch.Tensor]:
-    return lambda *xs: make(*xs).reshape(wanted)
+    sizes = (-1, *wanted[1:]) if math.prod(wanted) else wanted  # the last batch may be a smaller one
+    return lambda *xs: make(*xs).reshape(sizes if wanted else ())
 
 
 def _shape(make: Callable[..., torch.Tensor], feeders: Sequence[Shape]) -> Shape | None:

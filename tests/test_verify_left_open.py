@@ -169,3 +169,36 @@ def test_a_reshape_is_seen_through_where_the_last_batch_is_smaller() -> None:
     )
     assert states(report, "1", "activation") in HELD
     assert states(report, "0", "gradient") in HELD
+
+
+def test_lent_weights_are_not_in_the_trace_and_nothing_is_judged_by_the_models_own() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.ReLU(), nn.Linear(4, 4))
+    lent = {name: torch.randn_like(each).requires_grad_() for name, each in model.named_parameters()}
+
+    class Lending(nn.Module):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return torch.func.functional_call(model, lent, (x,))  # type: ignore[no-any-return]
+
+    optimizer, criterion, outer = torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss(), Lending()
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, examples=None) as recorder:
+        for _ in range(2):
+            criterion(outer(torch.randn(6, 4)), torch.randn(6, 4)).backward()
+            optimizer.step()
+    report = verify.chain_rule(recorder.trace)
+    assert states(report, "0", "activation") == states(report, "2", "activation") == {"cannot"}
+    assert states(report, "1", "activation") in HELD
+    assert "functional_call" in str(report)
+
+
+def test_batch_norm_over_several_batches_of_a_step_is_left_open_and_says_why() -> None:
+    model = nn.Sequential(nn.Linear(4, 4), nn.BatchNorm1d(4), nn.Linear(4, 4))
+    optimizer, criterion = torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss()
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, examples=None) as recorder:
+        for part in range(4):
+            criterion(model(torch.randn(6, 4)), torch.randn(6, 4)).backward()
+            if part % 2:
+                optimizer.step()
+                optimizer.zero_grad()
+    report = verify.chain_rule(recorder.trace)
+    assert states(report, "1", "activation") == {"cannot"}
+    assert "several batches were joined in one step, and each was normalised by itself" in str(report)

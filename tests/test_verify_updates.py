@@ -14,7 +14,7 @@ import explainer
 from explainer import verify
 from explainer.errors import VerifyError
 from tests.altered import AlteredTrace, altered
-from tests.networks import mlp, seeded, train
+from tests.networks import batch_for, mlp, seeded, train
 
 Make = Callable[[Iterable[torch.Tensor]], torch.optim.Optimizer]
 
@@ -145,3 +145,21 @@ def test_the_optimizers_settings_are_in_the_trace() -> None:
     groups = recorded(OPTIMIZERS["groups"]).model.parameter_groups
     assert [group.parameters for group in groups] == [("0.weight", "0.bias"), ("2.weight", "2.bias")]
     assert [(group.settings["lr"], group.settings["momentum"]) for group in groups] == [(0.2, 0.9), (0.05, 0)]
+
+
+@pytest.mark.parametrize("name", ["SGD", "AdamW"])
+def test_a_model_of_bfloat16_is_updated_as_its_own_rounding_has_it(name: str) -> None:
+    model = seeded(mlp).bfloat16()
+    settings = {"lr": 0.1, "momentum": 0.9} if name == "SGD" else {"lr": 0.1}
+    optimizer, criterion = getattr(torch.optim, name)(model.parameters(), **settings), nn.CrossEntropyLoss()
+    inputs, targets = batch_for(model, 0)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        for _ in range(3):
+            optimizer.zero_grad()
+            criterion(model(inputs.bfloat16()), targets).backward()
+            optimizer.step()
+    report = verify.updates(recorder.trace)
+    by_rule = [row.state for row in report.rows if row.what == "update, by the optimizer's rule"]
+    assert by_rule == ["equal"] * 3 * len(recorder.trace.parameters)
+    with pytest.raises(VerifyError, match=r"rule of '0\.weight', step 2"):
+        verify.updates(altered(recorder.trace, "updates", "0.weight", 2, factor=2))

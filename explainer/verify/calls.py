@@ -162,6 +162,9 @@ class Caller:
         unseen = ", ".join(self._unseen(call)[:6])
         if call != LOSS and self.layer(call).type == "MultiheadAttention" and self.layer(call).settings.get("dropout"):
             return "attention that drops weights out: which ones is not in the trace"
+        joined = any(row.count(f"forward {call}") > 1 for row in self.trace.events)
+        if joined and self.layer(call).type.startswith("BatchNorm"):
+            return "several batches were joined in one step, and each was normalised by itself"
         between = f"autograd saw {unseen} between" if unseen else "something that no module sees stands between"
         return f"its recorded output is not what it makes of {named}: {between}"
 
@@ -255,6 +258,9 @@ class Moment:
         if call == LOSS or call in self.caller.trace.aliases:
             return ("passes on",)
         kind = self.caller.layer(call).type
+        for name in self.caller.parameters(call).values():
+            if "functional_call" in self.caller.trace.missing.get(name, ""):  # its weights were lent
+                raise Unjudged(self.caller.trace.missing[name])
         if (self.caller.layer(call).dtype or "").startswith("complex"):
             raise Unjudged("complex numbers are not worked out here")
         if kind in BY_BATCH and not self.whole:

@@ -125,7 +125,11 @@ class Replay:
         self._trace, self.astray = trace, 0.0
         groups = trace.model.parameter_groups
         self._weights: list[dict[str, torch.Tensor]] = [
-            {name: torch.tensor(trace.parameters[name][0]) for name in group.parameters if name in trace.parameters}
+            {
+                name: torch.tensor(trace.parameters[name][0]).to(_precision(trace, name))
+                for name in group.parameters
+                if name in trace.parameters
+            }
             for group in groups
         ]
         settings = [_settings(group.settings) for group in groups]
@@ -148,7 +152,7 @@ class Replay:
             if before is not None:
                 befores[name] = before
                 weight.copy_(torch.tensor(before))
-            weight.grad = None if gradient is None or before is None else torch.tensor(gradient)
+            weight.grad = None if gradient is None or before is None else torch.tensor(gradient).to(weight.dtype)
         self._set_rates(index)
         self._optimizer.step()
         wrong = total = 0
@@ -157,17 +161,21 @@ class Replay:
             if name not in befores or update is None:
                 continue
             with np.errstate(all="ignore"):
-                expected = weight.numpy() - befores[name]
-            row = self._compared(name, step, update, expected, befores[name])
+                expected = _array(weight) - befores[name]
+            row = self._compared(name, step, update, expected, befores[name], weight.dtype)
             wrong += int((differences(update, expected) > (row.allowed or 0)).sum())
             total += update.size
             yield row
         self.astray = wrong / max(total, 1)
 
-    def _compared(self, name: str, step: int, update: Array, expected: Array, before: Array) -> Row:
-        """Allow eight roundings of the largest weight: torch may add in another order on another machine."""
-        precision = float(np.finfo(before.dtype).eps) if before.dtype.kind == "f" else 0.0
-        allowed = 8 * precision * float(np.abs(before).max(initial=0) + np.abs(expected).max(initial=0))
+    def _compared(self, name: str, step: int, update: Array, expected: Array, before: Array, dtype: torch.dtype) -> Row:
+        """Allow eight roundings of the largest weight: torch may add in another order on another machine.
+
+        In bfloat16 only one, for eight are larger than most updates.
+        """
+        roundings = 1 if dtype == torch.bfloat16 else 8
+        precision = torch.finfo(dtype).eps if dtype.is_floating_point else 0.0
+        allowed = roundings * precision * float(np.abs(before).max(initial=0) + np.abs(expected).max(initial=0))
         return within(name, step, _RULE, update, expected, allowed)
 
     def _named(self) -> Iterator[tuple[str, torch.Tensor]]:
@@ -185,6 +193,25 @@ def _settings(recorded: Mapping[str, Any]) -> dict[str, Any]:
     """Return a group's settings as torch's constructors take them; the replay runs on the CPU."""
     settings = {key: tuple(value) if isinstance(value, list) else value for key, value in recorded.items()}
     return {**settings, "capturable": False} if "capturable" in settings else settings
+
+
+def _precision(trace: Trace, name: str) -> torch.dtype:
+    """Return in which precision a parameter was kept: an array holds bfloat16 in float32, without the lower half."""
+    first, last, update = (_at(*each) for each in (
+        (trace.parameters, name, 0), (trace.parameters, name, -1), (trace.updates, name, -1),
+    ))  # fmt: skip
+    known = [each for each in (first, last, _at(trace.parameter_gradients, name, 0)) if each is not None]
+    if len(trace) == 1 and last is not None and update is not None:
+        known.append(last + update)  # zeros at first say nothing
+    values = [torch.tensor(each) for each in known]
+    somewhere = any(layer.dtype == "bfloat16" for layer in trace.model.layers.values())
+    if somewhere and all(each.dtype == torch.float32 and torch.equal(each.bfloat16().float(), each) for each in values):
+        return torch.bfloat16
+    return values[0].dtype
+
+
+def _array(weight: torch.Tensor) -> Array:
+    return (weight.float() if weight.dtype == torch.bfloat16 else weight).numpy()
 
 
 def _at(kind: Any, name: str, index: int) -> Array | None:

@@ -214,8 +214,16 @@ def _make_room(folder: Path, overwrite: bool) -> None:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise RecordingError(f"{folder} cannot be made: {error.strerror}; choose another path") from error
-    if not any(folder.iterdir()):
-        return
+    if any(folder.iterdir()):
+        replace(folder, overwrite=overwrite)
+
+
+def replace(folder: Path, *, overwrite: bool) -> None:
+    """Remove the trace of a folder that holds something.
+
+    Raises:
+        RecordingError: It is no trace, or must not be replaced.
+    """
     if not (folder / "trace.json").is_file():
         raise RecordingError(f"{folder} holds something that is not a trace: choose a new or empty folder")
     if not overwrite:

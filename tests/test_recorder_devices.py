@@ -11,6 +11,8 @@ from torch import nn
 import explainer
 from explainer.moments import moments_of
 from explainer.recorder.devices import moments_there
+from explainer.recorder.parameters import ParameterWatch
+from explainer.writer import TraceWriter
 from tests.networks import Residual, mlp, seeded, train
 
 TENSORS = {
@@ -82,3 +84,10 @@ def record(make: Callable[[], nn.Module], micro_batches: int) -> explainer.Trace
         train(model, criterion, optimizer, steps=4, micro_batches=micro_batches)
     assert recorder.failure is None
     return recorder.trace
+
+
+def test_parameters_on_two_devices_do_not_share_the_room_that_is_not_written() -> None:
+    parameters = {"here": torch.zeros(5), "there": torch.zeros(5, device="meta")}
+    watch = ParameterWatch(parameters, TraceWriter(None), frozenset())
+    here, there = (watch._room("parameters", 0, group) for group in watch._groups)
+    assert not np.shares_memory(here, there)

@@ -10,7 +10,7 @@ from pathlib import Path
 import torch
 
 from explainer.errors import RecordingError
-from explainer.writer import clear_folder
+from explainer.writer import clear_folder, replace
 
 _FOLDER = re.compile(r"rank(0|[1-9]\d*)")
 
@@ -67,11 +67,7 @@ def _check_beside(path: Path, rank: Rank, *, overwrite: bool) -> None:
         return
     if overwrite and rank.number > 0:
         return  # rank 0 looks after it, and may have begun to
-    if not (path / "trace.json").is_file():
-        raise RecordingError(f"{path} holds something that is not a trace: choose a new or empty folder")
-    if not overwrite:
-        raise RecordingError(f"{path} holds a trace already: choose another folder, or pass overwrite=True")
-    clear_folder(path)
+    replace(path, overwrite=overwrite)
 
 
 def _remove(folder: Path) -> None:

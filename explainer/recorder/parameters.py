@@ -24,10 +24,10 @@ Table = dict[str, Moments]  # by parameter
 
 
 class Group:
-    """Tensors of one dtype, and where each lies when they are copied side by side."""
+    """Tensors of one dtype on one device, and where each lies when they are copied side by side."""
 
-    def __init__(self, named: Sequence[tuple[str, torch.Tensor]], dtype: np.dtype[Any]) -> None:
-        self.dtype = dtype
+    def __init__(self, named: Sequence[tuple[str, torch.Tensor]], dtype: np.dtype[Any], device: torch.device) -> None:
+        self.dtype, self.device = dtype, device
         self.shapes = {name: held_shape(tensor) for name, tensor in named}
         ends = np.cumsum([math.prod(shape) for shape in self.shapes.values()])
         self.edges = np.stack([np.concatenate([[0], ends[:-1]]), ends], axis=1)  # (tensor, 2)
@@ -64,9 +64,9 @@ class ParameterWatch:
     def __init__(self, parameters: Mapping[str, torch.Tensor], writer: TraceWriter, keep: frozenset[str]) -> None:
         self.keep = keep
         self._parameters, self._writer = parameters, writer
-        self._groups = _by_dtype(list(parameters.items()))
+        self._groups = _alike(list(parameters.items()))
         self._gradient_groups: tuple[tuple[str, ...], list[Group]] = ((), [])
-        self._scratch: dict[tuple[str, np.dtype[Any]], Array] = {}
+        self._scratch: dict[tuple[str, np.dtype[Any], torch.device], Array] = {}
         self._views: dict[str, tuple[int, Array]] = {}  # of the parameters' own memory, and where it lies
         self._before: Snapshot | None = None  # the weights of this step
         self._after: Snapshot | None = None  # what its update left, stored as the next step's weights
@@ -114,7 +114,7 @@ class ParameterWatch:
         if "parameter_gradients" not in self.keep and not any(map(is_far, found.values())):
             return {name: moments_of(_flat(each)) for name, each in found.items()}, without
         if self._gradient_groups[0] != tuple(found):
-            self._gradient_groups = tuple(found), _by_dtype(list(found.items()))
+            self._gradient_groups = tuple(found), _alike(list(found.items()))
         groups = self._gradient_groups[1]
         flats = [self._room("parameter_gradients", step, group) for group in groups]
         for flat, group in zip(flats, groups, strict=True):
@@ -228,17 +228,18 @@ class ParameterWatch:
         return table
 
     def _scratch_of(self, purpose: str, group: Group) -> Array:
-        scratch = self._scratch.get((purpose, group.dtype))
+        key = purpose, group.dtype, group.device
+        scratch = self._scratch.get(key)
         if scratch is None or len(scratch) < group.size:
-            scratch = self._scratch[purpose, group.dtype] = np.empty(group.size, group.dtype)
+            scratch = self._scratch[key] = np.empty(group.size, group.dtype)
         return scratch[: group.size]
 
 
-def _by_dtype(named: Sequence[tuple[str, torch.Tensor]]) -> list[Group]:
+def _alike(named: Sequence[tuple[str, torch.Tensor]]) -> list[Group]:
     groups: dict[tuple[np.dtype[Any], torch.device], list[tuple[str, torch.Tensor]]] = {}
     for name, tensor in named:
         groups.setdefault((numpy_dtype(tensor), tensor.device), []).append((name, tensor))
-    return [Group(members, dtype) for (dtype, _), members in groups.items()]
+    return [Group(members, *alike) for alike, members in groups.items()]
 
 
 def _flat(tensor: torch.Tensor) -> Array:

@@ -13,10 +13,19 @@ if TYPE_CHECKING:
     from explainer.errors import LessonError as LessonError
     from explainer.errors import MissingDependency as MissingDependency
     from explainer.errors import RecordingError as RecordingError
+    from explainer.errors import SurfaceError as SurfaceError
     from explainer.errors import TraceError as TraceError
     from explainer.errors import VerifyError as VerifyError
     from explainer.recorder import Recorder as Recorder
     from explainer.recorder import record as record
+    from explainer.sampler import loss_slice as loss_slice
+    from explainer.sampler import loss_surface as loss_surface
+    from explainer.sampler import surface_sequence as surface_sequence
+    from explainer.surface import Slice as Slice
+    from explainer.surface import Surface as Surface
+    from explainer.surface import SurfaceSequence as SurfaceSequence
+    from explainer.surface import open_surface as open_surface
+    from explainer.surface import open_surface_sequence as open_surface_sequence
     from explainer.trace import Trace as Trace
     from explainer.trace import open_trace as open_trace
 
@@ -28,10 +37,19 @@ _HOMES = {
     "LessonError": "explainer.errors",
     "MissingDependency": "explainer.errors",
     "RecordingError": "explainer.errors",
+    "SurfaceError": "explainer.errors",
     "TraceError": "explainer.errors",
     "VerifyError": "explainer.errors",
     "Recorder": "explainer.recorder",
     "record": "explainer.recorder",
+    "loss_slice": "explainer.sampler",
+    "loss_surface": "explainer.sampler",
+    "surface_sequence": "explainer.sampler",
+    "Slice": "explainer.surface",
+    "Surface": "explainer.surface",
+    "SurfaceSequence": "explainer.surface",
+    "open_surface": "explainer.surface",
+    "open_surface_sequence": "explainer.surface",
     "Trace": "explainer.trace",
     "open_trace": "explainer.trace",
 }

@@ -38,6 +38,10 @@ class VerifyError(ExplainerError):
         self.report = report
 
 
+class SurfaceError(ExplainerError):
+    """A surface was asked for in a way that cannot work, or a folder holds none."""
+
+
 class LessonError(ExplainerError):
     """A lesson was asked for with settings or data that it does not have."""
 

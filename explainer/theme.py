@@ -32,6 +32,13 @@ DARK = Theme("dark", "#10131A", "#1C212C", "#F2F2F2", "#A8B0BF", "#5B6475", "#23
 LIGHT = Theme("light", "#FFFFFF", "#F3F5F8", "#16191F", "#4E5665", "#9AA3B2", "#EEF0F4")
 THEMES = {theme.name: theme for theme in (DARK, LIGHT)}
 
+# How high the loss of a surface is, from low to high: viridis (van der Walt and Smith 2015), whose lightness grows
+# evenly, so that it reads as height without colours too; it stands apart from both backgrounds.
+HEIGHTS = (
+    "#440154", "#48186A", "#472D7B", "#424086", "#3B528B", "#33638D", "#2C728E", "#26828E", "#21918C",
+    "#1FA088", "#28AE80", "#3FBC73", "#5EC962", "#84D44B", "#ADDC30", "#D8E219", "#FDE725",
+)  # fmt: skip
+
 
 def colour_of(value: float, largest: float, theme: Theme = DARK) -> str:
     """Return the colour of a signed number: blue above zero, vermilion below, fainter the nearer it is to zero.
@@ -44,6 +51,13 @@ def colour_of(value: float, largest: float, theme: Theme = DARK) -> str:
         return theme.zero
     share = min(1.0, abs(value) / largest)
     return blend(theme.zero, POSITIVE if value > 0 else NEGATIVE, share)
+
+
+def height_colour(share: float) -> str:
+    """Return the colour of a height: 0 is the lowest of a surface, 1 the highest; what is beyond is shown as these."""
+    place = min(1.0, max(0.0, share)) * (len(HEIGHTS) - 1)
+    below = min(int(place), len(HEIGHTS) - 2)
+    return blend(HEIGHTS[below], HEIGHTS[below + 1], place - below)
 
 
 def blend(first: str, second: str, share: float) -> str:

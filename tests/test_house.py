@@ -44,9 +44,9 @@ explainer/baseline.py         | trace                                           
 explainer/operations.py       | numpy                                                                    |
 explainer/chain.py            | numpy trace architecture operations                                      |
 explainer/predictions.py      | numpy trace                                                              |
-explainer/surface.py          | numpy                                                                    | surface_folder
+explainer/surface.py          | numpy                                                                   | surface_folder
 explainer/surface_folder.py   | numpy safetensors surface untrusted                                      |
-explainer/sampler             | explainer torch numpy trace surface                                      | scipy
+explainer/sampler             | explainer torch numpy trace surface recorder                             | scipy
 explainer/verify              | torch numpy trace recorder architecture                                  |
 explainer/verify/__init__.py  | trace                                                                    | numpy numpy
 explainer/verify/report.py    |                                                                          |

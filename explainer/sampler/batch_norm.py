@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import torch
 from torch import nn
-from torch.func import functional_call
 from torch.nn.modules.batchnorm import _NormBase
 
-from explainer.sampler.problem import Problem, call, size_of
+from explainer.errors import SurfaceError
+from explainer.sampler.problem import Problem, call_with
 
 
 def running_norms(model: nn.Module) -> dict[str, _NormBase]:
@@ -29,6 +30,9 @@ def re_estimated_buffers(problem: Problem, weights: Mapping[str, torch.Tensor]) 
     own, averaged over examples, as `torch.optim.swa_utils.update_bn` averages them over batches. The model must be in
     its mode already; what it holds is not changed. A variance is the mean of the batches' variances, so that it depends
     on how the data are divided.
+
+    Raises:
+        SurfaceError: A batch is too small to have a variance.
     """
     buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
     norms = running_norms(problem.model)
@@ -36,24 +40,40 @@ def re_estimated_buffers(problem: Problem, weights: Mapping[str, torch.Tensor]) 
         prefix = f"{name}." if name else ""
         buffers[f"{prefix}running_mean"].zero_()  # a NaN in them would stay
         buffers[f"{prefix}running_var"].fill_(1)
-    count = 0
-    with torch.no_grad(), _estimating(norms):
-        for inputs, targets in problem.batches:
-            size = size_of(targets)
-            count += size
-            for norm in norms.values():
-                norm.momentum = size / count  # so that what is gathered is the mean over examples
-            call(lambda *args, **kwargs: functional_call(problem.model, {**weights, **buffers}, args, kwargs), inputs)
+    with torch.no_grad(), estimating(norms):
+        for inputs, _ in problem.batches if norms else ():
+            try:
+                call_with(problem, weights, inputs, buffers)
+            except ValueError as error:
+                if "more than 1 value per channel" not in str(error):
+                    raise
+                raise SurfaceError(
+                    "a batch of one example has no variance to re-estimate: give larger batches, or choose "
+                    "batch_norm='as is'"
+                ) from error
     return buffers
 
 
 @contextmanager
-def _estimating(norms: Mapping[str, _NormBase]) -> Iterator[None]:
+def estimating(norms: Mapping[str, _NormBase]) -> Iterator[dict[str, int]]:
+    """Let norms gather the mean of what they see, over examples; yields how many examples each has seen."""
+    seen = dict.fromkeys(norms, 0)
+
+    def weigh(name: str) -> Callable[[nn.Module, tuple[Any, ...]], None]:
+        def hook(norm: Any, args: tuple[Any, ...]) -> None:
+            seen[name] += len(args[0])
+            norm.momentum = len(args[0]) / seen[name]
+
+        return hook
+
     before = [(norm, norm.momentum, norm.training) for norm in norms.values()]
+    handles = [norm.register_forward_pre_hook(weigh(name)) for name, norm in norms.items()]
     try:
         for norm in norms.values():
             norm.training = True
-        yield
+        yield seen
     finally:
+        for handle in handles:
+            handle.remove()
         for norm, momentum, training in before:
             norm.momentum, norm.training = momentum, training

@@ -10,7 +10,8 @@ import torch
 from numpy.typing import NDArray
 from torch.func import functional_call
 
-from explainer.sampler.problem import Problem, call, kept, size_of
+from explainer.sampler.batch_norm import re_estimated_buffers
+from explainer.sampler.problem import Problem, call, kept, size_of, start_chance
 
 Tensors = Mapping[str, torch.Tensor]  # by parameter name, in the model's own dtypes, on its device
 
@@ -42,7 +43,11 @@ class Evaluator:
 
 def measure(problem: Problem, weights: Tensors) -> list[float]:
     """Return the loss and the metrics at some weights; the model must be in its mode already."""
-    buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
+    start_chance()
+    if problem.batch_norm == "re-estimated":
+        buffers = re_estimated_buffers(problem, weights)
+    else:
+        buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
     sums, count = torch.zeros(1 + len(problem.metrics), dtype=torch.float64), 0
     for inputs, targets in problem.batches:
         outputs = functional_call(problem.model, {**weights, **buffers}, _arguments(inputs), _keywords(inputs))

@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
+import numpy as np
 import torch
 from torch import nn
+from torch.func import functional_call
 
 from explainer.errors import SurfaceError, unknown
+from explainer.recorder.guard import unheard
+from explainer.recorder.wrappers import inside
 
 Metric = Callable[[Any, Any], Any]  # outputs and targets of a batch to a number
 BATCH_NORM = ("as is", "re-estimated")
@@ -26,7 +31,7 @@ class Problem:
         metrics: By name what else is measured, averaged over examples.
         batch_norm: "as is" takes the buffers that the model has; "re-estimated" runs the data through it first, at
             every point.
-        training: Whether the model is evaluated in train mode, as it was trained, rather than in eval mode.
+        training: Whether the model is evaluated in train mode, rather than in eval mode.
     """
 
     model: nn.Module
@@ -58,30 +63,58 @@ def pose(
     """Make a problem of what a user gives.
 
     Args:
+        model: What torch wraps around it (compiled, DistributedDataParallel) is taken off.
         data: (inputs, targets), or an iterable of such batches, such as a loader; it is read once and kept.
 
     Raises:
-        SurfaceError: There is no data, or it is no pair of inputs and targets; there is no such choice.
+        SurfaceError: There is no data, or it is no pair of inputs and targets; there is no such choice; the model has
+            no parameters, or they have no values yet.
     """
     if batch_norm not in BATCH_NORM:
         raise SurfaceError(unknown("treatment of batch norm", batch_norm, BATCH_NORM))
     if mode not in MODES:
         raise SurfaceError(unknown("mode of a model", mode, MODES))
-    batches = (data,) if isinstance(data, tuple) else tuple(data)
-    if not batches or not all(isinstance(batch, list | tuple) and len(batch) == 2 for batch in batches):
+    if batch_norm == "re-estimated" and mode == "train":
         raise SurfaceError(
-            "the data are neither (inputs, targets) nor batches of them: give a tuple of two, or a loader of such"
+            "in train mode a norm takes each batch's own statistics, so none can be re-estimated: choose mode='eval', "
+            "or batch_norm='as is'"
         )
-    pairs = tuple((inputs, targets) for inputs, targets in batches)
-    return Problem(model, criterion, pairs, dict(metrics or {}), batch_norm, mode == "train")
+    model = inside(model)
+    _check_model(model)
+    batches = _read(data)
+    if getattr(criterion, "reduction", "mean") == "sum" and len(batches) > 1:
+        raise SurfaceError(
+            "the criterion sums over examples, and the data are several batches whose losses are averaged: give one "
+            "batch, or a criterion with reduction='mean'"
+        )
+    return Problem(model, criterion, batches, dict(metrics or {}), batch_norm, mode == "train")
+
+
+def try_out(problem: Problem, weights: Mapping[str, torch.Tensor]) -> None:
+    """Run one batch, so that what cannot work is said before long work begins.
+
+    Raises:
+        SurfaceError: The criterion, or a metric, gives no single number.
+    """
+    inputs, targets = problem.batches[0]
+    with kept(problem.model, training=problem.training), torch.no_grad():
+        outputs = call_with(problem, weights, inputs)
+        for name, function in {"the criterion": problem.criterion, **problem.metrics}.items():
+            value = function(outputs, targets)
+            if isinstance(value, torch.Tensor) and value.numel() != 1:
+                hint = "; choose reduction='mean'" if getattr(function, "reduction", "") == "none" else ""
+                raise SurfaceError(
+                    f"{name} gives {tuple(value.shape)} numbers for a batch, and a surface needs one: their mean over "
+                    f"examples{hint}"
+                )
 
 
 def size_of(batch: Any) -> int:
     """Return how many examples a batch's inputs or targets are."""
     if isinstance(batch, torch.Tensor):
         return len(batch) if batch.ndim else 1
-    inside: Iterable[Any] = batch.values() if isinstance(batch, Mapping) else batch
-    return size_of(next(iter(inside)))
+    inside_it: Iterable[Any] = batch.values() if isinstance(batch, Mapping) else batch
+    return size_of(next(iter(inside_it)))
 
 
 def call(model: Callable[..., Any], inputs: Any) -> Any:
@@ -93,18 +126,101 @@ def call(model: Callable[..., Any], inputs: Any) -> Any:
     return model(inputs)
 
 
+def call_with(
+    problem: Problem,
+    weights: Mapping[str, torch.Tensor],
+    inputs: Any,
+    buffers: Mapping[str, torch.Tensor] | None = None,
+) -> Any:
+    """Call the model at other weights, and with other buffers or copies of its own: it writes into no tensor it has."""
+    model = problem.model
+    if buffers is None:
+        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
+    return call(lambda *args, **kwargs: functional_call(model, {**weights, **buffers}, args, kwargs), inputs)
+
+
 @contextmanager
 def kept(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put a model in eval or train mode; afterwards modes and random numbers are what they were.
+    """Put every module in eval or train mode; afterwards modes and random numbers are what they were.
 
-    Weights and buffers are never touched: `functional_call` is given others.
+    Weights and buffers are never touched: `functional_call` is given others. A recorder that is running does not
+    listen. Two threads must not be inside with one model.
     """
     modes = [(module, module.training) for module in model.modules()]
-    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
-    with torch.random.fork_rng(devices):
+    with unheard(), same_chance():
         try:
-            model.train(training)
+            for module, _ in modes:
+                module.training = training  # not .eval(): some models merge their weights in it
             yield
         finally:
             for module, mode in modes:
                 module.training = mode
+
+
+@contextmanager
+def same_chance() -> Iterator[None]:
+    """Leave the random numbers of torch, numpy and Python as they are."""
+    chance, numpys_chance = random.getstate(), np.random.get_state()  # noqa: NPY002  (the user's own)
+    devices = list(range(torch.cuda.device_count())) if torch.cuda.is_initialized() else []
+    with torch.random.fork_rng(devices):
+        try:
+            yield
+        finally:
+            random.setstate(chance)
+            np.random.set_state(numpys_chance)  # noqa: NPY002
+
+
+def start_chance() -> None:
+    """Start torch's random numbers anew, inside `kept`, so that a model that draws draws the same at every point."""
+    torch.default_generator.manual_seed(0)
+    if torch.cuda.is_initialized():
+        torch.cuda.manual_seed_all(0)
+
+
+def _check_model(model: nn.Module) -> None:
+    if isinstance(model, torch.jit.ScriptModule):
+        raise SurfaceError("the model was compiled by torch.jit, and cannot be given other weights: give its source")
+    for name, parameter in model.named_parameters():
+        if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
+            raise SurfaceError(f"{name!r} has no shape yet: run one batch through the model first, as lazy modules ask")
+    if not any(parameter.numel() for parameter in model.parameters()):
+        raise SurfaceError(f"{type(model).__name__} has no parameters, so its loss is one number and no surface")
+
+
+def _read(data: Any) -> tuple[tuple[Any, Any], ...]:
+    """Return the batches of what a user gives, without moving the random numbers that a loader draws from."""
+    if isinstance(data, torch.utils.data.Dataset) and not isinstance(data, torch.utils.data.IterableDataset):
+        raise SurfaceError("the data are a data set of single examples: give DataLoader(data, batch_size=…)")
+    if isinstance(data, tuple):
+        batches: tuple[Any, ...] = (data,)
+    elif isinstance(data, Iterable) and not isinstance(data, torch.Tensor | np.ndarray | Mapping | str):
+        with same_chance():
+            batches = tuple(data)
+    else:
+        raise SurfaceError(f"the data are {_said(data)}; {_WANTED}")
+    if not batches:
+        raise SurfaceError(f"the data are empty: there is no batch; {_WANTED}")
+    for number, batch in enumerate(batches):
+        if not isinstance(batch, list | tuple) or len(batch) != 2:
+            raise SurfaceError(f"batch {number} of the data is {_said(batch)}, no pair; {_WANTED}")
+        try:
+            size = size_of(batch[1])
+        except (TypeError, StopIteration, RecursionError) as error:
+            raise SurfaceError(
+                f"the targets of batch {number} are {_said(batch[1])}, and do not say how many examples it has: give a "
+                "tensor, or a tuple or dict of tensors"
+            ) from error
+        if size == 0:
+            raise SurfaceError(f"batch {number} of the data is empty: it has no example")
+    return tuple((inputs, targets) for inputs, targets in batches)
+
+
+_WANTED = "give (inputs, targets) as a tuple, or batches of them as a list or a loader"
+
+
+def _said(value: Any) -> str:
+    if isinstance(value, torch.Tensor | np.ndarray):
+        return f"one array of shape {tuple(value.shape)}"
+    if isinstance(value, list | tuple):
+        return f"a {type(value).__name__} of {len(value)}"
+    return f"{'an' if type(value).__name__[0] in 'aeiouAEIOU' else 'a'} {type(value).__name__}"

@@ -1,6 +1,7 @@
 """Numbers behind the pictures of gradient flow: how large a gradient is at each layer, and why one has no number.
 
-All of them are over whole batches, because they are made of a trace's statistics, which always are.
+All of them are over whole batches, because they are made of a trace's statistics, which always are. And how the steps
+follow each other: which turn back, and which go up.
 """
 
 from __future__ import annotations
@@ -107,3 +108,54 @@ def factors(gradients: list[LayerGradient]) -> list[float | None]:
     In a chain of layers this is what the backward pass kept on its way through the next layer.
     """
     return [here.size / next_.size if here.drawable and next_.drawable else None for here, next_ in pairwise(gradients)]
+
+
+def bounces(trace: Trace) -> NDArray[np.bool_]:
+    """Return which steps turn back: their update points against that of the step before, by a cosine below zero.
+
+    Too large a learning rate jumps over the valley's bottom and back; `.mean()` is the share of steps that do. Updates
+    are read one step at a time.
+
+    Returns:
+        (S − 1,) for the second recorded step to the last. A step that does not move turns nowhere, and neither does
+        one whose update is not a number.
+
+    Raises:
+        TraceError: Steps between the recorded were not recorded, or updates were not kept.
+    """
+    _check_consecutive(trace, "which steps turn back")
+    if len(trace) and not len(trace.updates):
+        raise TraceError(
+            f"{trace.folder or 'the trace'} keeps no updates, which say which steps turn back: record with "
+            'keep=("parameters", "updates"), or without keep='
+        )
+    turned = np.zeros(max(len(trace) - 1, 0), np.bool_)
+    before: dict[str, NDArray[np.float64]] = {}
+    for index in range(len(trace)):
+        now = {name: np.asarray(each[index], np.float64).ravel() for name, each in trace.updates.items()}
+        if index:
+            turned[index - 1] = sum(float(before[name] @ update) for name, update in now.items()) < 0
+        before = now
+    return turned
+
+
+def steps_up(trace: Trace) -> NDArray[np.bool_]:
+    """Return after which steps the loss is higher than before them, (S − 1,) without the last.
+
+    Losses are as recorded, each of its own batch: only with the same batch in every step does the step alone decide.
+
+    Raises:
+        TraceError: Steps between the recorded were not recorded, or no loss was.
+    """
+    _check_consecutive(trace, "after which steps the loss is higher")
+    return np.asarray(np.diff(trace.scalars["loss"]) > 0)
+
+
+def _check_consecutive(trace: Trace, what: str) -> None:
+    gaps = np.flatnonzero(np.diff(trace.steps) != 1)
+    if len(gaps):
+        here, next_ = trace.steps[gaps[0]], trace.steps[gaps[0] + 1]
+        raise TraceError(
+            f"{what} can be told of consecutive steps only, and after step {here} the next recorded is {next_}: "
+            "record every step, every=1"
+        )

@@ -53,6 +53,8 @@ explainer/verify/report.py    |                                                 
 explainer/verify/comparing.py | numpy                                                                    |
 explainer/lessons             | torch numpy trace recorder sampler                                       | sklearn
 explainer/lessons/__init__.py | explainer trace                                                          |
+explainer/lessons/catalogue.py |                                                                         |
+explainer/lessons/surfaces.py | numpy trace surface                                                      | sampler
 explainer/lessons/vision.py   | torch                                                                    |
 explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline     |
 explainer/mobjects            | manim cairo svgelements numpy trace theme flow surface architecture      | lessons typst

@@ -7,82 +7,34 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from explainer import __version__
-from explainer.errors import LessonError, TraceError, unknown
+from explainer.errors import LessonError, TraceError
+from explainer.lessons.catalogue import LESSONS as LESSONS
+from explainer.lessons.catalogue import Lesson as Lesson
+from explainer.lessons.catalogue import find as find
+from explainer.lessons.catalogue import word_of as word_of
 from explainer.trace import Trace, open_trace
+
+if TYPE_CHECKING:
+    from explainer.lessons.surfaces import lesson_sequence as lesson_sequence
+    from explainer.lessons.surfaces import lesson_slice as lesson_slice
+    from explainer.lessons.surfaces import lesson_surface as lesson_surface
+    from explainer.lessons.surfaces import problem_of as problem_of
 
 Progress = Callable[[int, int], None]  # called with the steps done and the steps in all
 
-
-@dataclass(frozen=True)
-class Lesson:
-    """A run made for teaching.
-
-    Attributes:
-        settings: What can be chosen, with its default.
-        presets: Named choices of several settings.
-    """
-
-    name: str
-    says: str
-    settings: Mapping[str, Any]
-    presets: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
-
-    def with_settings(self, preset: str | None = None, **chosen: Any) -> dict[str, Any]:
-        """Return all settings: the defaults, then the preset's, then those chosen.
-
-        Raises:
-            LessonError: There is no such preset or setting.
-        """
-        if preset is not None and preset not in self.presets:
-            raise LessonError(f"lesson {self.name!r}: {unknown('preset', preset, self.presets)}")
-        for name in chosen:
-            if name not in self.settings:
-                raise LessonError(f"lesson {self.name!r}: {unknown('setting', name, self.settings)}")
-        return {**self.settings, **(self.presets[preset] if preset else {}), **chosen}
+_RECIPE = 2  # raised whenever a lesson comes out otherwise than before with the same settings
+_OF_SURFACES = ("lesson_sequence", "lesson_slice", "lesson_surface", "problem_of")
 
 
-LESSONS = {
-    lesson.name: lesson
-    for lesson in (
-        Lesson(
-            "digits",
-            "A 784→128→64→10 network learns to read handwritten digits, as in the lecture's notebook.",
-            {
-                "data": "sklearn",  # or "mnist"
-                "data_dir": None,
-                "download": False,
-                "learning_rate": 0.05,
-                "batch_size": 64,
-                "epochs": 20,
-                "steps": None,  # instead of epochs
-                "seed": 3,
-            },
-            {"lecture": {"learning_rate": 0.003, "steps": 4690}},  # the notebook's: 5 epochs of 60,000 images
-        ),
-        Lesson(
-            "two-layer",
-            "x → linear → sigmoid → linear → loss in float64, small enough to follow every number.",
-            {"learning_rate": 0.1, "steps": 200, "seed": 0},
-        ),
-    )
-}
-
-
-def find(name: str) -> Lesson:
-    """Return a lesson by its name.
-
-    Raises:
-        LessonError: There is none; the nearest is named.
-    """
-    if name not in LESSONS:
-        raise LessonError(unknown("lesson", name, LESSONS))
-    return LESSONS[name]
+def __getattr__(name: str) -> Any:
+    if name in _OF_SURFACES:
+        return getattr(import_module("explainer.lessons.surfaces"), name)
+    raise AttributeError(f"module 'explainer.lessons' has no attribute {name!r}")
 
 
 def runs_folder() -> Path:
@@ -95,25 +47,27 @@ def record_lesson(
     path: str | Path | None = None,
     *,
     preset: str | None = None,
+    run: str | None = None,
     again: bool = False,
     progress: Progress | None = None,
     **settings: Any,
 ) -> Trace:
-    """Record a lesson, or open its trace if it was recorded with these settings before.
+    """Record one run of a lesson, or open its trace if it was recorded with these settings before.
 
     Args:
         path: Where the trace lies; a folder of the settings' own below `runs_folder()` when omitted.
         preset: A named choice of settings, such as "lecture".
+        run: Which of a lesson's runs, by its name or word; without it the lesson's default settings.
         again: Record it even if it was recorded before.
         progress: Called with the steps done and the steps in all.
         settings: The lesson's settings that are not the default.
 
     Raises:
-        LessonError: There is no such lesson, preset, setting or data, or `path` is taken.
+        LessonError: There is no such lesson, preset, run, setting or data, or `path` is taken.
         KeyboardInterrupt: By Ctrl-C; what was recorded until then lies beside, and the exception says where.
     """
     lesson = find(name)
-    chosen = lesson.with_settings(preset, **settings)
+    chosen = lesson.with_settings(preset, run, **settings)
     folder = Path(path) if path is not None else runs_folder() / f"{name}-{_digest(chosen)}"
     if not again and path is None and (folder / "trace.json").is_file():
         trace = open_trace(folder)
@@ -127,8 +81,8 @@ def record_lesson(
         raise LessonError(f"{folder} cannot be made: {error.strerror}; choose another path") from error
     unfinished = scratch / "trace"  # scratch is for its owner's eyes only; a trace is as open as its folder
     try:
-        run = import_module(f"explainer.lessons.{name.replace('-', '_')}").run
-        run(unfinished, progress=progress or (lambda done, total: None), **chosen)
+        about = {"lesson": name, "settings": json.loads(json.dumps(chosen, default=str))}
+        room(name).run(unfinished, about=about, progress=progress or (lambda done, total: None), **chosen)
         _move(unfinished, folder)
     except KeyboardInterrupt:
         if len(steps := _steps_in(unfinished)):
@@ -139,6 +93,54 @@ def record_lesson(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return open_trace(folder)
+
+
+def record_runs(
+    name: str,
+    path: str | Path | None = None,
+    *,
+    preset: str | None = None,
+    again: bool = False,
+    progress: Progress | None = None,
+    **settings: Any,
+) -> dict[str, Trace]:
+    """Record all runs of a lesson, or open those that were recorded before; a lesson of one run has its own name's.
+
+    Args:
+        path: A folder that gets one for each run, called by its word; see `word_of`.
+        settings: What all runs share.
+
+    Returns:
+        By the run's name ("α = 0.05") its trace, the lesson's default run first.
+
+    Raises:
+        LessonError: As `record_lesson`, or a setting was given in which the runs differ.
+    """
+    lesson = find(name)
+    for setting in settings:
+        if any(setting in of_run for of_run in lesson.runs.values()):
+            raise LessonError(
+                f"lesson {name!r}: its runs differ in {setting!r}, which cannot be chosen for all of them; "
+                "record one run with it: record_lesson, or --run"
+            )
+    traces: dict[str, Trace] = {}
+    runs: list[str | None] = [*lesson.runs] or [None]
+    for place, run in enumerate(runs):
+
+        def told(done: int, total: int, place: int = place) -> None:
+            if progress is not None:
+                progress(place * total + done, len(runs) * total)
+
+        folder = Path(path) / word_of(run) if path is not None and run is not None else path
+        traces[run or name] = record_lesson(
+            name, folder, preset=preset, run=run, again=again, progress=told, **settings
+        )
+    return traces
+
+
+def room(name: str) -> Any:
+    """Import the module that holds a lesson: its `problem` and its `run`; loads torch."""
+    return import_module(f"explainer.lessons.{name.replace('-', '_')}")
 
 
 def _check_room(folder: Path, *, again: bool) -> None:
@@ -169,6 +171,6 @@ def _move(unfinished: Path, folder: Path) -> None:
 
 def _digest(settings: Mapping[str, Any]) -> str:
     """Name settings, and the versions that decide what comes of them, in eight characters."""
-    versions = [__version__, importlib.metadata.version("torch")]
+    versions = [__version__, importlib.metadata.version("torch"), _RECIPE]
     text = json.dumps([settings, versions], sort_keys=True, default=str)
     return hashlib.sha256(text.encode()).hexdigest()[:8]

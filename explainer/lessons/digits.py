@@ -4,9 +4,10 @@ The notebook's model (784→128→64→10, ReLU, log-softmax) and loss (NLLLoss)
 download, or on MNIST.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -56,9 +57,18 @@ def images(data: str = "sklearn", data_dir: str | Path | None = None, download: 
     raise LessonError(f"lesson 'digits' has no data {data!r}: it is 'sklearn' or 'mnist'")
 
 
+def problem(
+    *, data: str, data_dir: str | Path | None, download: bool, seed: int, **_: Any
+) -> tuple[nn.Sequential, nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the network, untrained, its criterion, and the images it learns from, (image, 784), with their digits."""
+    digits = images(data, data_dir, download)
+    return model(seed), nn.NLLLoss(), (digits.train, digits.train_digits)
+
+
 def run(
     folder: Path,
     *,
+    about: Mapping[str, Any],
     data: str,
     data_dir: str | Path | None,
     download: bool,
@@ -82,7 +92,7 @@ def run(
         network, folder, criterion=criterion, optimizer=optimizer, every=chosen, probe=probe, overwrite=True
     ) as recorder:
         recorder.note(
-            lesson="digits",
+            **about,
             data=digits.caption,
             image_shape=[28, 28],
             classes=[str(digit) for digit in range(10)],

@@ -5,7 +5,9 @@ agrees to the last digits.
 """
 
 from collections import OrderedDict
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import nn
@@ -28,7 +30,14 @@ def examples(count: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     return inputs, inputs[:, :1] - inputs[:, 1:]
 
 
-def run(folder: Path, *, learning_rate: float, steps: int, seed: int, progress: Progress) -> None:
+def problem(*, seed: int, **_: Any) -> tuple[nn.Sequential, nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+    """Return the untrained network, its criterion, and all examples."""
+    return model(seed), nn.MSELoss(), examples()
+
+
+def run(
+    folder: Path, *, about: Mapping[str, Any], learning_rate: float, steps: int, seed: int, progress: Progress
+) -> None:
     """Train and record; the probe is the data of every step, so that a loss can be seen before and after."""
     network, criterion = model(seed), nn.MSELoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
@@ -36,7 +45,7 @@ def run(folder: Path, *, learning_rate: float, steps: int, seed: int, progress: 
     with record(
         network, folder, criterion=criterion, optimizer=optimizer, probe=(inputs, targets), overwrite=True
     ) as recorder:
-        recorder.note(lesson="two-layer", data="two numbers and their difference", learning_rate=learning_rate)
+        recorder.note(**about, data="two numbers and their difference", learning_rate=learning_rate)
         for step in range(steps):
             example = slice(step % len(inputs), step % len(inputs) + 1)
             optimizer.zero_grad()

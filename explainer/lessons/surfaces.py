@@ -1,0 +1,280 @@
+"""From a lesson to its surfaces: what a trace of a lesson was trained on is made again, and a surface is kept.
+
+Finding a surface that was computed before loads no torch.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explainer.errors import SurfaceError, TraceError
+from explainer.lessons import LESSONS, Progress, _digest, record_runs, room, runs_folder
+from explainer.surface import Surface, SurfaceSequence, open_surface, open_surface_sequence
+from explainer.trace import Trace
+
+if TYPE_CHECKING:
+    import torch
+    from torch import nn
+
+    from explainer.surface import Slice
+
+Source = Trace | str | Mapping[str, Trace]  # a lesson's trace, several by name, or the lesson's name
+_OF_THE_COMPUTATION = ("executor", "folder", "workers")  # what changes no number
+
+
+def problem_of(trace: Trace) -> tuple[nn.Module, nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+    """Make again what a trace of a lesson was trained with.
+
+    Returns:
+        The model, untrained; its criterion; and (inputs, targets) of the whole training set, (example, …).
+
+    Raises:
+        TraceError: The trace is not of a lesson.
+    """
+    name, settings = _origin(trace)
+    made: tuple[Any, Any, Any] = room(name).problem(**settings)
+    return made
+
+
+def lesson_surface(
+    of: Source,
+    *,
+    plane: str | Sequence[Any] | None = None,
+    resolution: int | tuple[int, int] = 51,
+    progress: Progress | None = None,
+    again: bool = False,
+    **options: Any,
+) -> Surface:
+    """Return the surface of a lesson's loss with its walk, or open it if it was computed before.
+
+    Args:
+        of: A trace of a lesson; several by name, whose walks are drawn on one surface; or a lesson's name.
+        plane: As in `loss_surface`. Without it the two weights themselves where the model has two, else "pca".
+        progress: Called with the points done and the points in all.
+        again: Compute it even if it was computed before.
+        options: What else `loss_surface` takes.
+
+    Raises:
+        TraceError: A trace is not of a lesson, or the traces are of different problems.
+        SurfaceError: The model has one weight, which makes no plane; or as `loss_surface`.
+    """
+    traces = _traces(of)
+    first = next(iter(traces.values()))
+    two = _names_of_two_weights(first)
+    if first.model.parameter_count == 1:
+        raise SurfaceError(
+            f"the model of lesson {_origin(first)[0]!r} has one weight: its loss is a line, lesson_slice"
+        )
+    if plane is None:
+        plane = "pca" if two is None else "weights"
+    asked = {"plane": plane, "resolution": resolution, **options}
+
+    def compute() -> Surface:
+        from explainer.sampler import loss_surface
+
+        chosen = {**options, **(_plane_of_weights(first) if plane == "weights" else {"plane": plane})}
+        found = loss_surface(
+            *_common_problem(traces),
+            trace=traces if len(traces) > 1 else first,
+            resolution=resolution,
+            progress=progress if progress is not None else False,
+            **chosen,
+        )
+        return _told(found, first, plane)
+
+    surface: Surface = _kept("surface", traces, asked, compute, open_surface, again=again)
+    return surface
+
+
+def lesson_sequence(
+    of: Trace | str, *, progress: Progress | None = None, again: bool = False, **options: Any
+) -> SurfaceSequence:
+    """Return the surfaces around a lesson's weights at several steps, or open them if they were computed before.
+
+    Args:
+        of: A trace of a lesson, or a lesson's name.
+        progress: Called with the points done and the points in all, if `surface_sequence` tells them.
+        options: What `surface_sequence` takes: steps, plane, resolution, span, seed, …
+
+    Raises:
+        TraceError: The trace is not of a lesson.
+        SurfaceError: As `surface_sequence`.
+    """
+    traces = _traces(of)
+    first = _only(traces)
+
+    def compute() -> SurfaceSequence:
+        from explainer.sampler import surface_sequence
+
+        told = progress if progress is not None else False
+        return surface_sequence(first, *problem_of(first), progress=told, **options)
+
+    sequence: SurfaceSequence = _kept("sequence", traces, options, compute, open_surface_sequence, again=again)
+    return sequence
+
+
+def lesson_slice(of: Trace | str, **options: Any) -> Slice:
+    """Return a lesson's loss along a line, with the walk beside it; for one weight, along the weight itself.
+
+    Args:
+        of: A trace of a lesson, or a lesson's name.
+        options: What `loss_slice` takes: step, direction, to, resolution, span, …
+
+    Raises:
+        TraceError: The trace is not of a lesson.
+        SurfaceError: As `loss_slice`.
+    """
+    from explainer.sampler import loss_slice
+
+    trace = _only(_traces(of))
+    if trace.model.parameter_count == 1 and "direction" not in options:
+        ((name, values),) = trace.parameters.items()
+        options = {"center": {name: np.zeros_like(values[0])}, "direction": {name: np.ones_like(values[0])}, **options}
+    return loss_slice(*problem_of(trace), trace=trace, **options)
+
+
+def _traces(of: Source) -> dict[str, Trace]:
+    if isinstance(of, str):
+        return record_runs(of)
+    return {"walk": of} if isinstance(of, Trace) else dict(of)
+
+
+def _only(traces: Mapping[str, Trace]) -> Trace:
+    """Return the first run: that of the lesson's default settings."""
+    return next(iter(traces.values()))
+
+
+def _origin(trace: Trace) -> tuple[str, dict[str, Any]]:
+    """Return of which lesson a trace is, and with which settings.
+
+    Raises:
+        TraceError: It is of none.
+    """
+    name, settings = trace.notes.get("lesson"), trace.notes.get("settings")
+    if not isinstance(name, str) or name not in LESSONS or not isinstance(settings, dict):
+        raise TraceError(
+            f"{trace.folder or 'the trace'} is of no lesson, so that its model and data cannot be made again; give "
+            "them: explainer.loss_surface(model, criterion, data, trace=trace), or explainer surface --model "
+            "FILE.py:FUNCTION"
+        )
+    return name, LESSONS[name].with_settings(None, None, **settings)
+
+
+def _common_problem(traces: Mapping[str, Trace]) -> tuple[Any, Any, Any]:
+    """Return the problem of all traces.
+
+    Raises:
+        TraceError: They are of different problems.
+    """
+    first = next(iter(traces.values()))
+    name, settings = _origin(first)
+    what = _settings_of_problem(name)
+    for run, trace in traces.items():
+        other, chosen = _origin(trace)
+        differ = [each for each in what if chosen.get(each) != settings.get(each)]
+        if other != name or differ:
+            raise TraceError(
+                f"the runs {next(iter(traces))!r} and {run!r} have no surface in common: they are of the lessons "
+                f"{name!r} and {other!r}"
+                + (f" and differ in {', '.join(differ)}" if differ and other == name else "")
+                + "; draw one for each"
+            )
+    return problem_of(first)
+
+
+def _settings_of_problem(name: str) -> list[str]:
+    """Return which settings decide on a lesson's model and data, rather than on the walk."""
+    import inspect
+
+    kinds = inspect.signature(room(name).problem).parameters.values()
+    return [each.name for each in kinds if each.kind is not each.VAR_KEYWORD and each.name not in ("seed", "start")]
+
+
+def _names_of_two_weights(trace: Trace) -> list[str] | None:
+    """Return how a model's two weights are called; None where it has more or fewer."""
+    if trace.model.parameter_count != 2:
+        return None
+    return [
+        name if trace.parameters[name].shape[1:] in ((), (1,), (1, 1)) else f"{name}[{place}]"
+        for name in trace.parameters
+        for place in range(trace.parameters[name][0].size)
+    ]
+
+
+def _plane_of_weights(trace: Trace) -> dict[str, Any]:
+    """Return the plane whose u and v are the two weights themselves."""
+    zero = {name: np.zeros_like(values[0]) for name, values in trace.parameters.items()}
+    return {"center": zero, "plane": [np.array([1.0, 0.0]), np.array([0.0, 1.0])]}
+
+
+def _told(surface: Surface, trace: Trace, plane: object) -> Surface:
+    """Add to a surface what is known of it as a lesson's."""
+    from dataclasses import replace
+
+    name, settings = _origin(trace)
+    notes = {**surface.notes, "lesson": name, "settings": settings, "examples": trace.notes.get("data", "")}
+    if plane == "weights":
+        notes["axes"] = _names_of_two_weights(trace)
+    return replace(surface, notes=notes)
+
+
+def _kept(
+    kind: str,
+    traces: Mapping[str, Trace],
+    asked: Mapping[str, Any],
+    compute: Callable[[], Any],
+    opened: Callable[[Path], Any],
+    *,
+    again: bool,
+) -> Any:
+    """Return what was computed before, else compute it and write it whole into a folder of its own."""
+    if _holds_function(asked):
+        return compute()  # two functions of one name may differ: nothing tells whether this was computed before
+    name, _ = _origin(next(iter(traces.values())))
+    walks = {
+        run: [*_origin(trace), trace.steps.tolist(), trace.scalars["loss"].tolist()] for run, trace in traces.items()
+    }
+    numbers = {option: value for option, value in asked.items() if option not in _OF_THE_COMPUTATION}
+    folder = runs_folder() / "surfaces" / f"{name}-{kind}-{_digest({'walks': walks, **_plain(numbers)})}"
+    if not again and folder.is_dir():
+        try:
+            return opened(folder)
+        except SurfaceError:
+            pass  # damaged or of another version: computed again
+    found = compute()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:
+        found.save(scratch / "whole")
+        if folder.exists():
+            os.replace(folder, scratch / "replaced")
+        os.replace(scratch / "whole", folder)
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return opened(folder)
+
+
+def _plain(value: Any) -> Any:
+    """Return options in JSON's types, arrays by their digest, so that equal options have equal names."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(each) for each in value]
+    if value is None or isinstance(value, str | int | float | bool):
+        return value
+    array = np.asarray(value)
+    return [str(array.dtype), list(array.shape), hashlib.sha256(np.ascontiguousarray(array).tobytes()).hexdigest()]
+
+
+def _holds_function(value: Any) -> bool:
+    if isinstance(value, Mapping):
+        return any(map(_holds_function, value.values()))
+    return callable(value)

@@ -1,6 +1,7 @@
 """A scene that shows a trace: where the trace comes from, and what every film does in the same way."""
 
 import os
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
@@ -10,7 +11,9 @@ from manim.utils.exceptions import EndSceneEarlyException
 
 from explainer.errors import ExplainerError, TraceError, unknown
 from explainer.mobjects.layout import Layout, layout
+from explainer.mobjects.trace_sources import find_runs, find_sequence, find_slice, lesson_runs
 from explainer.mobjects.words import CAPTION, SMALL, Words
+from explainer.surface import Slice, SurfaceSequence
 from explainer.theme import THEMES, Theme
 from explainer.trace import Trace, open_trace
 
@@ -38,15 +41,21 @@ class TraceScene(Scene):
     The trace is the class attribute `trace` (a trace, or its folder), else the folder that EXPLAINER_TRACE names
     (`explainer render --trace` sets it), else that of the scene's own `lesson`, recorded once and kept.
 
+    A scene that `compares` runs has `.runs` too, several traces by name, of which `.trace` is the first: the class
+    attribute `runs`, else the folder that EXPLAINER_TRACE names, with one for each, else those of the lesson.
+
     Attributes:
         lesson: The lesson that the scene was made for.
+        compares: Whether it needs several runs.
         needs: What must be in the trace: "activations", …, "criterion", "probe".
         said: Per caption its sentence, and the seconds when it began and ended.
         beats: Per beat its name and the second when it began.
     """
 
     trace: Trace
+    runs: Mapping[str, Trace]
     lesson: ClassVar[str] = ""
+    compares: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
 
     theme: Theme
@@ -57,8 +66,15 @@ class TraceScene(Scene):
         self.theme = _theme()
         self.camera.background_color = self.theme.background  # type: ignore[union-attr]  # Cairo's, not OpenGL's
         self.layout = layout()
-        self.trace = self._find_trace()
-        _check(self.trace, self.needs, type(self).__name__)
+        film = type(self).__name__
+        if self.compares:
+            self.runs = find_runs(getattr(self, "runs", None) or os.environ.get("EXPLAINER_TRACE"), self.lesson, film)
+            self.trace = next(iter(self.runs.values()))
+        else:
+            self.trace = self._find_trace()
+            self.runs = {}
+        for trace in (self.trace, *self.runs.values()):
+            _check(trace, self.needs, film)
         self.said: list[tuple[str, float, float]] = []
         self.beats: list[tuple[str, float]] = []
         self._caption: Words | None = None
@@ -117,6 +133,18 @@ class TraceScene(Scene):
         self.layout.header.place(self._source, across=1, up=1)
         self.add(self._source)
         return self._source
+
+    def lesson_runs(self, lesson: str) -> dict[str, Trace]:
+        """Return all runs of a lesson beside the scene's own, by name."""
+        return lesson_runs(lesson)
+
+    def slice(self, trace: Trace, span: tuple[float, float], resolution: int = 201) -> Slice:
+        """Return the loss along the only weight of a lesson's trace."""
+        return find_slice(trace, span, resolution)
+
+    def surface_sequence(self, **choice: Any) -> SurfaceSequence:
+        """Return the surfaces around the trace's weights: the folder's in EXPLAINER_SEQUENCE, else the lesson's."""
+        return find_sequence(self.trace, **choice)
 
     def words(self, words: str, **kwargs: Any) -> Words:
         """Return words in the theme's colour."""

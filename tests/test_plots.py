@@ -24,9 +24,8 @@ from torch import nn
 import explainer
 from explainer import lessons, plots, theme
 from explainer.errors import TraceError
-from explainer.plots.bars_of_layers import tick
 from explainer.plots.image_and_classes import probability
-from explainer.plots.style import number
+from explainer.plots.style import number, tick
 from explainer.trace import Trace
 
 

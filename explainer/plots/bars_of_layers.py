@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from explainer import flow
 from explainer.flow import LayerGradient
-from explainer.plots.style import LABEL, NOTE, TICK, background, dress, entitle, number, points, prepare, raised
+from explainer.plots.style import LABEL, NOTE, TICK, background, dress, entitle, number, points, prepare, tick
 from explainer.theme import GRADIENT, LOSS, NEGATIVE, Theme
 
 if TYPE_CHECKING:
@@ -94,15 +94,6 @@ def _limits(ax: Axes, sizes: list[float], tallest: float) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_yticks(places, [tick(place, powers=high - low > 4) for place in places])
     ax.spines["left"].set_bounds(10**low, 10**high)
-
-
-def tick(value: float, *, powers: bool = False) -> str:
-    """Write a tick of a logarithmic scale: 0.02, 0.1, 10⁻⁵; all as powers of ten where that is asked for."""
-    if 1e-3 <= value < 1e4 and not powers:
-        return f"{value:g}"
-    exponent = math.floor(math.log10(value) + 1e-9)
-    leading = round(value / 10**exponent)
-    return ("" if leading == 1 else f"{leading}×") + f"10{raised(exponent)}"
 
 
 def _names(ax: Axes, trace: Trace, gradients: list[LayerGradient], theme: Theme) -> None:

@@ -5,6 +5,7 @@ Only the axes that are drawn on are styled; rcParams are read (font, base size),
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
@@ -104,6 +105,24 @@ def entitle(ax: Axes, title: str, notes: Sequence[str], theme: Theme) -> None:
         )
 
 
+def lines_of(ax: Axes, said: Sequence[str], *, wider: float = 1.0) -> list[str]:
+    """Put short remarks into as few quiet lines as fit above axes, with a dot between two.
+
+    Args:
+        wider: How much wider than the axes a line may be, where a colour bar or a legend stands beside them.
+    """
+    width = wider * ax.get_window_extent().width * 72 / ax.figure.dpi
+    room = width / (0.53 * points(NOTE))  # letters in a line
+    lines: list[str] = []
+    for each in filter(None, said):
+        joined = f"{lines[-1]}  ·  {each}" if lines else each
+        if lines and len(joined) <= room:
+            lines[-1] = joined
+        else:
+            lines.append(each)
+    return lines
+
+
 def number(value: float, digits: int = 3) -> str:
     """Write a number for the eye: a few digits that count, a real minus sign, powers of ten where they are shorter."""
     if value == 0:
@@ -113,6 +132,15 @@ def number(value: float, digits: int = 3) -> str:
         return written.replace("-", "−")
     mantissa, exponent = f"{value:.{digits - 2}e}".split("e")
     return f"{mantissa}×10{raised(int(exponent))}".replace("-", "−")
+
+
+def tick(value: float, *, powers: bool = False) -> str:
+    """Write a tick of a logarithmic scale: 0.02, 0.1, 10⁻⁵; all as powers of ten where that is asked for."""
+    if 1e-3 <= value < 1e4 and not powers:
+        return f"{value:g}"
+    exponent = math.floor(math.log10(value) + 1e-9)
+    leading = f"{value / 10**exponent:.2g}"
+    return ("" if leading == "1" else f"{leading}×") + f"10{raised(exponent)}"
 
 
 def raised(exponent: int) -> str:

@@ -1,0 +1,161 @@
+"""The scale of a surface's losses: which levels, logarithmic or not, and one colour for each band between two."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colorbar import Colorbar
+from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.ticker import MaxNLocator
+from numpy.typing import ArrayLike, NDArray
+
+from explainer.errors import TraceError, unknown
+from explainer.plots.style import LABEL, TICK, points, tick
+from explainer.theme import Theme, height_colour
+
+SCALES = ("linear", "log")
+_SPREAD = 20.0  # from so many times as high as the lower losses the highest is, levels are logarithmic
+_DECADES = 6  # of a logarithmic scale; what is lower is one band, with an arrow at the end of the colour bar
+_DIGITS = (  # decades below which a logarithmic scale has levels at these digits
+    (1.0, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)),
+    (2.4, (1, 1.5, 2, 3, 5, 7)),
+    (4.5, (1, 2, 5)),
+    (math.inf, (1, 3)),
+)
+_MOST = 9  # ticks on a colour bar
+
+
+@dataclass(frozen=True)
+class Heights:
+    """What colour a loss has, and how high it stands.
+
+    Attributes:
+        levels: (L,) where a band ends and the next begins, rising.
+        log: Whether they are steps of a factor rather than of a difference.
+        below: Whether some losses are lower than the first level.
+    """
+
+    levels: NDArray[np.float64]
+    log: bool
+    below: bool = False
+
+    @property
+    def name(self) -> str:
+        """What is written at an axis that shows these losses."""
+        return "loss (log scale)" if self.log else "loss"
+
+    @property
+    def extend(self) -> Any:
+        """Which bands are open at their end, in matplotlib's word."""
+        return "min" if self.below else "neither"
+
+    @property
+    def colours(self) -> ListedColormap:
+        """One colour for each band; of those above the scale the highest, of those that are no number none."""
+        bands = len(self.levels) - 1 + self.below
+        colours = [height_colour(band / max(1, bands - 1)) for band in range(bands)]
+        map_ = ListedColormap(colours, "loss")
+        map_.set_extremes(under=colours[0], over=colours[-1], bad=(0, 0, 0, 0))
+        return map_
+
+    @property
+    def norm(self) -> BoundaryNorm:
+        """From a loss to the number of its band."""
+        return BoundaryNorm(self.levels, len(self.levels) - 1 + self.below, extend=self.extend)
+
+    def colour_of(self, losses: ArrayLike) -> NDArray[np.float64]:
+        """Return the colours of losses, (…, 4)."""
+        colours: NDArray[np.float64] = self.colours(self.norm(np.ma.masked_invalid(losses)))
+        return colours
+
+    def rise(self, losses: ArrayLike) -> NDArray[np.float64]:
+        """Return how high losses stand on an axis of this scale: the losses, or their logarithms to base ten."""
+        values = np.asarray(losses, np.float64)
+        if not self.log:
+            return values
+        return np.log10(np.maximum(values, self.levels[0]))  # NaN stays NaN, and what is lower stands on the floor
+
+    def ticks(self, most: int = _MOST) -> tuple[NDArray[np.float64], list[str]]:
+        """Return the levels that are named, and their names."""
+        levels = self.levels
+        if self.log:
+            powers = levels[-1] / levels[0] > 1e4
+            for leading in ((1, 2, 5), (1, 3), (1,)):
+                chosen = levels[[_leading(level) in leading for level in levels]]
+                if 2 <= len(chosen) <= most:
+                    break
+            else:
+                chosen = levels[:: math.ceil(len(levels) / most)]
+            return chosen, [tick(level, powers=powers) for level in chosen]
+        chosen = levels[:: math.ceil(len(levels) / most)]
+        digits = max(0, -math.floor(math.log10(levels[1] - levels[0]) + 1e-9)) + (
+            _leading(levels[1] - levels[0]) == 2.5
+        )
+        return chosen, [f"{level:.{digits}f}".replace("-", "−") for level in chosen]
+
+
+def heights_of(*losses: ArrayLike, scale: str | None = None) -> Heights:
+    """Choose the scale for losses of any shapes: logarithmic where they are positive and span orders of magnitude.
+
+    Raises:
+        TraceError: There is no such scale, or losses that are zero or negative are to have a logarithmic one.
+    """
+    values = np.concatenate([np.ravel(np.asarray(each, np.float64)) for each in losses])
+    values = values[np.isfinite(values)]
+    if scale is not None and scale not in SCALES:
+        raise TraceError(unknown("scale", scale, SCALES))
+    if not values.size:
+        return Heights(np.array([0.0, 1.0]), log=False)
+    low, high = float(values.min()), float(values.max())
+    if scale == "log" and low <= 0:
+        raise TraceError(f"a loss of {low:g} has no place on a logarithmic scale; take scale='linear'")
+    spread = low > 0 and high / float(np.quantile(values, 0.1)) >= _SPREAD
+    if scale == "log" or (scale is None and spread):
+        bottom = max(low, high / 10**_DECADES)
+        return Heights(_factors(bottom, high), log=True, below=low < bottom)
+    if high - low <= 1e-9 * max(abs(low), abs(high)):  # flat: one band around it
+        room = 0.05 * abs(low) or 0.5
+        low, high = low - room, high + room
+    steps = MaxNLocator(nbins=12, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    first, last = np.searchsorted(steps, low, "right") - 1, np.searchsorted(steps, high, "left")
+    return Heights(np.asarray(steps[max(first, 0) : last + 1], np.float64), log=False)
+
+
+def _factors(low: float, high: float) -> NDArray[np.float64]:
+    """Return round numbers from the one below `low` to the one above `high`, evenly spread by their logarithm."""
+    decades = math.log10(high / low)
+    leading = next(digits for most, digits in _DIGITS if decades < most)
+    first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
+    numbers = np.array([float(f"{digit}e{power}") for power in range(first, last + 1) for digit in leading])
+    begin, end = np.searchsorted(numbers, low, "right") - 1, np.searchsorted(numbers, high, "left")
+    return numbers[max(begin, 0) : end + 1]
+
+
+def _leading(value: float) -> float:
+    """Return the leading digits of a round number: such as 1, 1.5 or 7."""
+    return float(f"{value:.1e}".partition("e")[0])
+
+
+def colour_bar(inside: Axes, heights: Heights, theme: Theme, *, horizontal: bool = False) -> Colorbar:
+    """Turn axes into the bar that says which colour is which loss."""
+    from matplotlib.cm import ScalarMappable
+
+    bar = Colorbar(
+        inside,
+        ScalarMappable(heights.norm, heights.colours),
+        orientation="horizontal" if horizontal else "vertical",
+        spacing="uniform",
+        drawedges=False,
+        extendfrac=0.05,
+    )
+    places, names = heights.ticks()
+    bar.set_ticks(places.tolist(), labels=names)
+    bar.minorticks_off()
+    bar.outline.set_visible(False)
+    bar.ax.tick_params(length=0, pad=4, labelcolor=theme.quiet, labelsize=points(TICK))
+    bar.set_label(heights.name, color=theme.text, fontsize=points(LABEL))
+    return bar

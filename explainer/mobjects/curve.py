@@ -4,22 +4,20 @@ from __future__ import annotations
 
 import numpy as np
 import numpy.typing as npt
-from manim import DOWN, LEFT, RIGHT, UP, DashedLine, Dot, Line, VGroup, VMobject
+from manim import Dot, VMobject
 
 from explainer import theme as colours
-from explainer.mobjects.words import MINIMUM, SMALL, Words, number
+from explainer.mobjects.plot_frame import Array, PlotFrame
 from explainer.theme import DARK, Theme
 
-Array = npt.NDArray[np.float64]
 
-
-class Curve(VGroup):
+class Curve(PlotFrame):
     """A line through the recorded points, which grows; nothing is smoothed.
 
     Attributes:
         steps: (point,) and `values` (point,), as recorded: those that are numbers.
         position: How far it is drawn: k is the k-th recorded point, k + ½ half-way on to the next.
-        line: The curve; `dot` its head; `guides` the horizontal lines drawn for comparison, with their words.
+        line: The curve; `dot` its head.
     """
 
     def __init__(
@@ -44,63 +42,22 @@ class Curve(VGroup):
             largest: The top of the vertical axis; a little more than the largest value when omitted.
             across: What the horizontal axis counts.
         """
-        super().__init__()
         self.known = np.flatnonzero(np.isfinite(np.asarray(values, float)))  # (drawn point,) places in (S,)
         self.steps, self.values = np.asarray(steps, float)[self.known], np.asarray(values, float)[self.known]
-        self.position, self.theme = 0.0, theme
-        self.largest = float(self.values.max(initial=0.0)) * 1.08 if largest is None else largest
-        corner = np.array([-width / 2, -height / 2, 0.0])
-        self.axis = Line(corner, corner + RIGHT * width, color=theme.line, stroke_width=2)
-        self.upright = Line(corner, corner + UP * height, color=theme.line, stroke_width=2)
+        super().__init__(
+            float(self.steps[0]), float(self.steps[-1]),
+            float(self.values.max(initial=0.0)) * 1.08 if largest is None else largest,
+            title=title, colour=colour, theme=theme, width=width, height=height, across=across,
+        )  # fmt: skip
+        self.position = 0.0
         self.line = VMobject(stroke_color=colour, stroke_width=3.5, fill_opacity=0)
         self.dot = Dot(radius=0.06, color=colour)
-        self.guides = VGroup()
-        self.title = Words(title, size=SMALL, colour=colour)
-        self.title.next_to(self.upright.get_end(), UP, buff=0.1).align_to(corner, LEFT)
-        ends = VGroup(
-            Words(number(self.steps[0], 0), size=MINIMUM, colour=theme.quiet).next_to(corner, DOWN, buff=0.1),
-            Words(f"{across} {number(self.steps[-1], 0)}", size=MINIMUM, colour=theme.quiet),
-        )
-        ends[1].next_to(self.axis.get_end(), DOWN, buff=0.1).align_to(self.axis.get_end(), RIGHT)
-        ends[0].align_to(corner, LEFT)
-        self.ends = ends
-        self.add(self.axis, self.upright, ends, self.guides, self.title, self.line, self.dot)
+        self.add(self.line, self.dot)
         self.set_position(0)
 
-    def guide(self, value: float, words: str) -> VMobject:
-        """Draw a horizontal line at a value, and what it means where the curve will not go; return both."""
-        left, right = self.at(self.steps[0], value), self.at(self.steps[-1], value)
-        dashes = DashedLine(left, right, color=self.theme.quiet, stroke_width=2, dash_length=0.08)
-        line = VMobject(stroke_color=self.theme.quiet, stroke_width=2)
-        line.set_points(np.concatenate([dash.points for dash in dashes]))
-        label = Words(words, size=MINIMUM, colour=self.theme.quiet, width=0.75 * self.axis.get_length())
-        self._clear_of_curve(label, float(right[1]))
-        self.guides.add(VGroup(line, label))
-        return self.guides[-1]
-
-    def _clear_of_curve(self, label: Words, height: float) -> None:
-        """Put a label under a height on the right if the whole curve leaves that free, else where it does."""
-        path = self.points_until(len(self.steps) - 1)
-        path = np.concatenate([path[:-1] + share * np.diff(path, axis=0) for share in np.linspace(0, 1, 9)])
-        left, right, floor = self.axis.get_start()[0], self.axis.get_end()[0], self.axis.get_start()[1]
-        reach = np.array([label.width, label.height]) / 2
-        ups = (height - 0.08 - reach[1], floor + 0.1 + reach[1], (height + floor) / 2)
-        places = [(across, up) for up in ups for across in (right - reach[0], left + 0.12 + reach[0])]
-        hits = [int(np.all(np.abs(path[:, :2] - place) < reach + 0.06, axis=1).sum()) for place in places]
-        label.move_to((*places[int(np.argmin(hits))], 0))
-
-    @property
-    def middle(self) -> Array:
-        """(3,) the middle of the plot, without words."""
-        return np.asarray((self.axis.get_end() + self.upright.get_end()) / 2)
-
-    def at(self, steps: npt.ArrayLike, values: npt.ArrayLike) -> Array:
-        """Return where a point of the plot stands now, (…, 3)."""
-        across = (np.asarray(steps, float) - self.steps[0]) / max(float(self.steps[-1] - self.steps[0]), 1e-9)
-        up = np.clip(np.asarray(values, float) / max(self.largest, 1e-9), 0, 1)
-        corner = self.axis.get_start()
-        right, top = self.axis.get_end() - corner, self.upright.get_end() - corner
-        return np.asarray(corner + across[..., None] * right + up[..., None] * top)
+    def whole_paths(self) -> list[Array]:
+        """Return the path that is drawn in the end, (point, 3)."""
+        return [self.points_until(len(self.steps) - 1)]
 
     def points_until(self, position: float) -> Array:
         """Return the drawn points, (point, 3): the first ones, and the head on the way to the next."""

@@ -13,7 +13,7 @@ from torch import nn
 
 from explainer.errors import SurfaceError
 from explainer.sampler.evaluation import Evaluator
-from explainer.sampler.gathering import Means, gathering
+from explainer.sampler.means import Means, gathering
 from explainer.sampler.planes import Plane, Tensors, find_plane, own_weights, recorded_weights
 from explainer.sampler.problem import Metric, Problem, pose
 from explainer.sampler.walks import measure_walk, slope
@@ -60,18 +60,24 @@ def loss_surface(
     found = find_plane(model, plane, list(traces.values()), weights, seed)
     walks = {name: measure_walk(problem, found, each) for name, each in traces.items()}
     u, v = _axes(resolution, span, [walk.path for walk in walks.values()])
-    points = np.stack(np.meshgrid(u, v), axis=-1)  # (V, U, 2)
-    with gathering(problem, found, Means(progress), total=len(u) * len(v)) as evaluate:
+    means = Means(executor, folder, progress)
+    with gathering(problem, found, (u, v), means, walks=walks, tolerance=tolerance) as evaluate:
+        if evaluate.finished is not None:
+            return evaluate.finished
+        u, v = evaluate.axes
+        points = np.stack(np.meshgrid(u, v), axis=-1)  # (V, U, 2)
         values = evaluate(points.reshape(-1, 2)).reshape(len(v), len(u), -1)
-    return Surface(
-        losses=values[..., 0],
-        metrics={name: values[..., 1 + place] for place, name in enumerate(problem.metrics)},
-        u=u,
-        v=v,
-        evaluated=np.ones((len(v), len(u)), np.bool_),
-        walks=walks,
-        **_about(problem, found),
-    )
+        return evaluate.keep(
+            Surface(
+                losses=values[..., 0],
+                metrics={name: values[..., 1 + place] for place, name in enumerate(problem.metrics)},
+                u=u,
+                v=v,
+                evaluated=np.ones((len(v), len(u)), np.bool_),
+                walks=walks,
+                **_about(problem, found),
+            )
+        )
 
 
 def loss_slice(

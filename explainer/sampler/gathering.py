@@ -1,21 +1,17 @@
-"""Points of a surface, evaluated: what a folder already holds is looked up, the others are computed, here or elsewhere.
+"""Points of a surface, piece by piece. Where they are computed is a *source*: here, on workers, or shared by ranks.
 
-Where they are computed is a *source*: it takes points (P, D) and gives pieces as they are finished, in any order.
+A source takes points (P, D) and gives pieces as they are finished, in any order.
 """
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explainer.sampler.evaluation import Evaluator
-from explainer.sampler.planes import Plane
-from explainer.sampler.problem import Problem
 
 Floats = NDArray[np.float64]
 Piece = tuple[NDArray[np.int64], Floats]  # which of the points (N,), and what was measured there (N, 1 + metrics)
@@ -24,17 +20,6 @@ Progress = Callable[[int, int], None]  # called with the points done and the poi
 
 PIECE_SECONDS = 0.5  # what a piece may take: so much work is lost at most when a run is killed
 _GROWTH = 4  # a piece is at most so many times as large as the one before it
-
-
-@dataclass(frozen=True)
-class Means:
-    """By what means points are evaluated, as a user chose.
-
-    Attributes:
-        progress: Whether to show it, or what is told of it.
-    """
-
-    progress: bool | Progress = True
 
 
 class Pace:
@@ -85,47 +70,3 @@ def _evaluated_alone(evaluator: Evaluator, point: Floats) -> Floats:
     except Exception as error:
         error.add_note(f"at the point ({', '.join(f'{x:.6g}' for x in point)}) of the surface")
         raise
-
-
-class Gathered:
-    """Evaluates points of a surface, wherever that is done; called with points (P, D), returns (P, 1 + metrics).
-
-    Args:
-        total: How many points the whole surface has; with a tolerance fewer are asked for.
-    """
-
-    def __init__(self, source: Source, columns: int, total: int, tell: Progress) -> None:
-        self._source, self._columns, self._total, self._tell = source, columns, total, tell
-        self._done = 0
-
-    def __call__(self, points: Floats) -> Floats:
-        """Return what is measured at points (P, D), as (P, 1 + metrics)."""
-        values = np.full((len(points), self._columns), np.nan)
-        wanted = np.arange(len(points))
-        for chosen, found in self._source(points[wanted]):
-            values[wanted[chosen]] = found
-            self._count(len(chosen))
-        return values
-
-    def finish(self) -> None:
-        """Say that all is done: what was not asked for was interpolated."""
-        if self._done < self._total:
-            self._count(self._total - self._done)
-
-    def _count(self, points: int) -> None:
-        self._done = min(self._total, self._done + points)
-        self._tell(self._done, self._total)
-
-
-@contextmanager
-def gathering(problem: Problem, plane: Plane, means: Means, total: int) -> Iterator[Gathered]:
-    """Evaluate points of a plane by the means that a user chose.
-
-    Yields:
-        What evaluates them.
-    """
-    tell = means.progress if callable(means.progress) else (lambda done, total: None)
-    source = Here(Evaluator(problem, plane.center, plane.directions))
-    gathered = Gathered(source, len(problem.names), total, tell)
-    yield gathered
-    gathered.finish()

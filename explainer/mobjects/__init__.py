@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from explainer.mobjects.layout import Layout as Layout
     from explainer.mobjects.layout import Region as Region
     from explainer.mobjects.loss_bars import LossBars as LossBars
+    from explainer.mobjects.mountain import Mountain as Mountain
     from explainer.mobjects.network_diagram import NetworkDiagram as NetworkDiagram
     from explainer.mobjects.painted import Painted as Painted
     from explainer.mobjects.pixel_flight import PixelFlight as PixelFlight
@@ -46,6 +47,7 @@ _HOMES = {
     "HeatMap": "heat_map",
     "Layout": "layout",
     "LossBars": "loss_bars",
+    "Mountain": "mountain",
     "NetworkDiagram": "network_diagram",
     "OperationEquation": "factors",
     "Painted": "painted",

@@ -46,7 +46,7 @@ explainer/chain.py            | numpy trace architecture operations             
 explainer/predictions.py      | numpy trace                                                              |
 explainer/surface.py          | numpy                                                                   | surface_folder
 explainer/surface_folder.py   | numpy safetensors surface untrusted                                      |
-explainer/sampler             | explainer torch numpy trace surface recorder                             | scipy
+explainer/sampler             | explainer torch numpy trace recordings surface recorder                  | scipy
 explainer/verify              | torch numpy trace recorder architecture                                  |
 explainer/verify/__init__.py  | trace                                                                    | numpy numpy
 explainer/verify/report.py    |                                                                          |

@@ -77,3 +77,14 @@ def estimating(norms: Mapping[str, _NormBase]) -> Iterator[dict[str, int]]:
             handle.remove()
         for norm, momentum, training in before:
             norm.momentum, norm.training = momentum, training
+
+
+def statistics_differ(model: nn.Module, given: Any) -> bool:
+    """Tell whether a model or a state dict has running statistics that are others than a model's own."""
+    theirs = dict(given.named_buffers()) if isinstance(given, nn.Module) else given
+    own = dict(model.named_buffers())
+    names = [f"{name}.{each}".lstrip(".") for name in running_norms(model) for each in ("running_mean", "running_var")]
+    return any(
+        name in theirs and not torch.equal(torch.as_tensor(theirs[name]).detach().to(own[name]), own[name])
+        for name in names
+    )

@@ -3,137 +3,198 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import nn
+from torch.nn.modules.batchnorm import _NormBase
 
 from explainer.errors import SurfaceError, unknown
-from explainer.trace import Trace
+from explainer.sampler.curvature import sharpest_directions
+from explainer.sampler.problem import Problem
+from explainer.sampler.runs import Run, recorded_weights
+from explainer.sampler.walked import walked_directions
+from explainer.sampler.weights import Tensors, check_names, combined, dot, length, like, own_weights, scaled
 
 PLANES = ("pca", "random", "ends", "hessian")
-Tensors = dict[str, torch.Tensor]
+_PARALLEL = 1e-9  # of 1 − cos² between two directions, below which they make no plane in float32
+_NORMS = (_NormBase, nn.LayerNorm, nn.GroupNorm, nn.RMSNorm, nn.LocalResponseNorm)
 
 
 @dataclass(frozen=True)
 class Plane:
-    """A center and its directions, by parameter name."""
+    """A center and its directions, by parameter name.
+
+    Attributes:
+        name: One of `PLANES`, or "given"; of a line, what `loss_slice` calls it.
+        notes: What else is to be said of the directions.
+    """
 
     name: str
     center: Tensors
     directions: tuple[Tensors, ...]
-
-
-def recorded_weights(trace: Trace, model: nn.Module, index: int) -> Tensors:
-    """Return the weights of a recorded step, as the model would hold them.
-
-    Raises:
-        SurfaceError: The trace is of another model, or holds no weights; the parameter that differs is named.
-    """
-    found = {}
-    for name, parameter in model.named_parameters():
-        if name not in trace.parameters:
-            raise SurfaceError(
-                f"the trace holds no parameter {name!r}, which the model has: it is of another model, or was recorded "
-                f'without keep=("parameters", …)'
-            )
-        values = trace.parameters[name][index]
-        if values.shape != tuple(parameter.shape):
-            raise SurfaceError(
-                f"{name!r} is {values.shape} in the trace and {tuple(parameter.shape)} in the model: "
-                "the trace is of another model"
-            )
-        found[name] = torch.from_numpy(np.array(values)).to(parameter)
-    return found
-
-
-def own_weights(model: nn.Module) -> Tensors:
-    """Return a copy of the weights that a model has now."""
-    return {name: parameter.detach().clone() for name, parameter in model.named_parameters()}
+    notes: Mapping[str, Any] = field(default_factory=dict)
 
 
 def find_plane(
-    model: nn.Module, plane: str | Sequence[Any], traces: Sequence[Trace], center: Tensors, seed: int
+    problem: Problem, plane: str | Sequence[Any], runs: Sequence[Run], center: Tensors, seed: int = 0
 ) -> Plane:
     """Return the plane that a user asks for.
 
     Raises:
-        SurfaceError: There is no such plane, or it needs a trace, or the walk does not move.
+        SurfaceError: There is no such plane, it needs a trace, the walk does not move, or the directions make none.
     """
+    if sum(tensor.numel() for tensor in center.values()) < 2:
+        raise SurfaceError("the model has one weight, and a plane needs two: take explainer.loss_slice")
     if not isinstance(plane, str):
-        return Plane("given", center, tuple(_given(direction, center) for direction in plane))
+        return Plane("given", center, given_directions(plane, center))
     if plane not in PLANES:
-        raise SurfaceError(unknown("plane", plane, PLANES))
+        raise SurfaceError(f"{unknown('plane', plane, PLANES)} Or give two directions.")
     if plane == "random":
-        return Plane(plane, center, random_directions(center, seed))
-    if not traces:
+        return Plane(plane, center, random_directions(problem.model, center, seed), {"seed": seed})
+    if plane == "hessian":
+        directions, curvatures = sharpest_directions(problem, center)
+        return Plane(plane, center, directions, {"curvatures": curvatures})
+    if not runs:
         raise SurfaceError(f"the plane {plane!r} is made of recorded weights: give trace=…, or plane='random'")
-    return Plane(plane, center, pca_directions(model, traces, center))
+    directions = walked_directions(plane, runs, center)
+    if len(directions) == 2:
+        return Plane(plane, center, directions)
+    beside = beside_line(problem.model, directions[0], center, seed)
+    note = "the walk is one straight line; v is a random direction (filter-normalised, made orthogonal, of length 1)"
+    return Plane(plane, center, (directions[0], beside), {"second direction": note, "seed": seed})
 
 
-def random_directions(center: Tensors, seed: int, count: int = 2) -> tuple[Tensors, ...]:
+def random_directions(model: nn.Module, center: Tensors, seed: int, count: int = 2) -> tuple[Tensors, ...]:
     """Return random directions, filter-normalised (Li et al. 2018, section 4).
 
-    Normal draws; each filter (each row of a weight) as long as the weight's own; biases and norms' scales get none.
+    Normal draws; each filter (each row of a weight, along its first axis) as long as the weight's own. Biases and the
+    scales of norms get none, as in the paper's code. The draws are the same on every device.
+
+    Raises:
+        SurfaceError: Nothing but biases and norms is left, or all weights are zero.
     """
     generator = torch.Generator().manual_seed(seed)
-    return tuple({name: _filter_normalised(tensor, generator) for name, tensor in center.items()} for _ in range(count))
+    still = _without_filters(model, center)
+    found = tuple(
+        {
+            name: torch.zeros_like(tensor) if name in still else _filter_normalised(tensor, generator)
+            for name, tensor in center.items()
+        }
+        for _ in range(count)
+    )
+    if any(length(direction) == 0 for direction in found):
+        raise SurfaceError(
+            "a filter-normalised random direction is as long as the weights, and these are all zero, biases or norms: "
+            "give two directions of your own"
+        )
+    if count == 2:
+        _check_two(found)
+    return found
+
+
+def given_directions(plane: Any, center: Tensors) -> tuple[Tensors, ...]:
+    """Return two directions as a user gives them.
+
+    Raises:
+        SurfaceError: They are not two, do not fit the model, are zero, or parallel.
+    """
+    if isinstance(plane, Mapping) or not hasattr(plane, "__len__") or len(plane) != 2:
+        count = f"{len(plane)} of them" if hasattr(plane, "__len__") and not isinstance(plane, Mapping) else "one"
+        raise SurfaceError(f"a plane is two directions, or one of {', '.join(map(repr, PLANES))}; this is {count}")
+    found = tuple(given_direction(each, center, f"direction {place}") for place, each in enumerate(plane))
+    _check_two(found)
+    return found
+
+
+def given_direction(given: Any, center: Tensors, what: str = "the direction") -> Tensors:
+    """Return one direction as a user gives it: parameter name → array, or flat in the order of `model.parameters()`.
+
+    A parameter that a mapping leaves out does not move.
+
+    Raises:
+        SurfaceError: It does not fit the model, is zero, or is not finite.
+    """
+    if isinstance(given, Mapping):
+        check_names(given, center, what)
+        found = {
+            name: like(tensor, given[name], f"{what}: {name!r}") if name in given else torch.zeros_like(tensor)
+            for name, tensor in center.items()
+        }
+    elif isinstance(given, str):
+        raise SurfaceError(f"{what} is {given!r}: give parameter name → array, or a flat vector")
+    else:
+        found = _from_flat(given, center, what)
+    size = length(found)
+    if not np.isfinite(size):
+        raise SurfaceError(f"{what} is not finite everywhere")
+    if size == 0:
+        raise SurfaceError(f"{what} is zero: it leads nowhere")
+    return found
+
+
+def beside_line(model: nn.Module, line: Tensors, center: Tensors, seed: int) -> Tensors:
+    """Return a random direction of length 1 orthogonal to one of length 1."""
+    try:
+        (draw,) = random_directions(model, center, seed, count=1)
+        rest = combined(draw, line, -dot(draw, line))
+    except SurfaceError:  # nothing to take a length from
+        rest = scaled(line, 0.0)
+    if length(rest) < 1e-3 * length(line):  # so few weights that the two are one: any other direction will do
+        generator = torch.Generator().manual_seed(seed)
+        draw = {
+            name: torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each)
+            for name, each in center.items()
+        }
+        rest = combined(draw, line, -dot(draw, line))
+    rest = scaled(rest, 1 / length(rest))
+    rest = combined(rest, line, -dot(rest, line))  # once more: the first was rounded in the weights' own precision
+    return scaled(rest, 1 / length(rest))
+
+
+def _without_filters(model: nn.Module, center: Tensors) -> set[str]:
+    norms = {
+        id(parameter) for module in model.modules() if isinstance(module, _NORMS) for parameter in module.parameters()
+    }
+    return {
+        name
+        for name, parameter in model.named_parameters()
+        if parameter.ndim < 2 or id(parameter) in norms or name.rpartition(".")[2] == "bias"
+    }
 
 
 def _filter_normalised(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    draw = torch.randn(weight.shape, generator=generator, dtype=torch.float64).to(weight)
-    if weight.ndim < 2:
-        return torch.zeros_like(weight)
-    rows = tuple(range(1, weight.ndim))
-    scale: torch.Tensor = weight.norm(dim=rows, keepdim=True) / draw.norm(dim=rows, keepdim=True).clamp_min(1e-10)
-    return draw * scale
+    draw = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+    own, rows = weight.double().cpu(), tuple(range(1, weight.ndim))
+    scale = own.norm(dim=rows, keepdim=True) / draw.norm(dim=rows, keepdim=True).clamp_min(1e-10)
+    found: torch.Tensor = (draw * scale).to(weight)
+    return found
 
 
-def pca_directions(model: nn.Module, traces: Sequence[Trace], center: Tensors, count: int = 2) -> tuple[Tensors, ...]:
-    """Return the unit directions in which the recorded weights vary most about the center.
-
-    By the Gram matrix of the offsets (step, step), one parameter at a time, so that no copy of all weights is held.
-
-    Raises:
-        SurfaceError: The walk does not move, or along one line only.
-    """
-    steps = sum(map(len, traces))
-    gram = np.zeros((steps, steps))
-    for name in center:
-        block = _offsets(traces, name, center[name])
-        gram += block @ block.T
-    values, vectors = np.linalg.eigh(gram)
-    if values[-1] <= 0:
-        raise SurfaceError("the walk does not move: all recorded weights are the last; take plane='random'")
-    if values[-count] <= 1e-12 * values[-1]:
-        raise SurfaceError("the walk is a straight line, which makes no plane; take plane='random'")
-    mixes = [vectors[:, -1 - place] / np.sqrt(values[-1 - place]) for place in range(count)]
-    found: list[Tensors] = [{} for _ in mixes]
-    for name in center:
-        block = _offsets(traces, name, center[name])
-        for direction, mix in zip(found, mixes, strict=True):
-            direction[name] = torch.from_numpy(mix @ block).reshape(center[name].shape).to(center[name])
-    return tuple(found)
-
-
-def _offsets(traces: Sequence[Trace], name: str, center: torch.Tensor) -> NDArray[np.float64]:
-    last = center.detach().cpu().double().numpy().ravel()
-    rows = [np.asarray(trace.parameters[name], np.float64).reshape(len(trace), -1) for trace in traces]
-    offsets: NDArray[np.float64] = np.concatenate(rows) - last
-    return offsets
-
-
-def _given(direction: Any, center: Tensors) -> Tensors:
-    if isinstance(direction, Mapping):
-        return {name: torch.as_tensor(np.array(direction[name])).to(tensor) for name, tensor in center.items()}
-    flat = torch.as_tensor(np.array(direction)).ravel()
+def _from_flat(given: Any, center: Tensors, what: str) -> Tensors:
+    try:
+        flat = torch.as_tensor(np.array(given.detach().cpu() if isinstance(given, torch.Tensor) else given, float))
+    except (TypeError, ValueError) as error:
+        raise SurfaceError(
+            f"{what} is no array of numbers ({error}): give parameter name → array, or a flat vector"
+        ) from error
     sizes = [tensor.numel() for tensor in center.values()]
-    if len(flat) != sum(sizes):
-        raise SurfaceError(f"a direction has {len(flat):,} numbers, and the model {sum(sizes):,} parameters")
+    if flat.shape != (sum(sizes),):
+        raise SurfaceError(
+            f"{what} has the shape {tuple(flat.shape)}, and the model has {sum(sizes):,} weights: give a flat vector "
+            "of so many in the order of model.parameters(), or parameter name → array"
+        )
     parts = flat.split(sizes)
-    return {
-        name: part.reshape(tensor.shape).to(tensor) for (name, tensor), part in zip(center.items(), parts, strict=True)
-    }
+    return {name: part.reshape(each.shape).to(each) for (name, each), part in zip(center.items(), parts, strict=True)}
+
+
+def _check_two(directions: Sequence[Tensors]) -> None:
+    first, second = directions
+    cosine = dot(first, second) / (length(first) * length(second))
+    if 1 - cosine**2 < _PARALLEL:
+        raise SurfaceError("the two directions are parallel, and make no plane: give two that differ")
+
+
+__all__ = ["Plane", "find_plane", "own_weights", "recorded_weights"]

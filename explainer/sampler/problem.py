@@ -18,6 +18,7 @@ from explainer.recorder.guard import unheard
 from explainer.recorder.wrappers import inside
 
 Metric = Callable[[Any, Any], Any]  # outputs and targets of a batch to a number
+Criterion = Callable[[Any, Any], Any]  # outputs and targets of a batch to its loss
 BATCH_NORM = ("as is", "re-estimated")
 MODES = ("eval", "train")
 

@@ -5,69 +5,81 @@ from __future__ import annotations
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call
 
+from explainer.errors import SurfaceError
 from explainer.sampler.evaluation import Evaluator, measure
-from explainer.sampler.planes import Plane, Tensors, recorded_weights
+from explainer.sampler.gradients import gradient
+from explainer.sampler.planes import Plane
 from explainer.sampler.problem import Problem, kept
+from explainer.sampler.runs import Run
+from explainer.sampler.weights import Tensors, combined, dot, length
 from explainer.surface import Walk
-from explainer.trace import Trace
+
+Floats = NDArray[np.float64]
 
 
-def measure_walk(problem: Problem, plane: Plane, trace: Trace) -> Walk:
-    """Return a trace's walk beside a plane."""
-    model = problem.model
-    axes = [_flat(direction) for direction in plane.directions]
-    gram = np.array([[float(first @ second) for second in axes] for first in axes])
-    center, path, off, moved, true = _flat(plane.center), [], [], [], []
-    with kept(model, training=problem.training), torch.no_grad():
-        for index in range(len(trace)):
-            weights = recorded_weights(trace, model, index)
-            offset = _flat(weights) - center
-            point = np.linalg.solve(gram, [float(offset @ axis) for axis in axes])
-            rest = offset - sum(x * axis for x, axis in zip(point.tolist(), axes, strict=True))
-            path.append(point)
-            off.append(float(rest.norm()))
-            moved.append(float(offset.norm()))
-            true.append(measure(problem, weights)[0])
-    shadow = np.array(path).reshape(len(trace), len(axes))
-    plane_losses = Evaluator(problem, plane.center, plane.directions)(shadow)[:, 0]
-    variance = float(np.square(moved).sum())
+def measure_walk(problem: Problem, plane: Plane, run: Run, *, slopes: bool = True) -> Walk:
+    """Return a run's walk beside a plane (or a line).
+
+    It costs two evaluations of the loss a step, and about three more for the slopes.
+
+    Args:
+        slopes: Whether ∂loss/∂u and ∂loss/∂v are taken at each step's shadow; NaN where not, and where the loss has
+            no gradient.
+    """
+    steps, axes = len(run), len(plane.directions)
+    path, off = np.full((steps, axes), np.nan), np.full(steps, np.nan)
+    moved, true = np.full(steps, np.nan), np.full(steps, np.nan)
+    gram = np.array([[dot(first, second) for second in plane.directions] for first in plane.directions])
+    with kept(problem.model, training=problem.training), torch.no_grad():
+        for place in range(steps):
+            weights = run.weights(problem.model, place)
+            true[place] = measure(problem, weights)[0]
+            offset = {name: tensor.double() - plane.center[name].double() for name, tensor in weights.items()}
+            moved[place] = length(offset)
+            if np.isfinite(moved[place]):  # else the run diverged, and is nowhere
+                path[place] = np.linalg.solve(gram, [dot(offset, each) for each in plane.directions])
+                off[place] = _beside(offset, plane, path[place])
+    here = np.isfinite(path).all(axis=1)
+    plane_losses = np.full(steps, np.nan)
+    plane_losses[here] = Evaluator(problem, plane.center, plane.directions)(path[here])[:, 0]
+    variance = float(np.square(moved[here]).sum())
     return Walk(
-        steps=trace.steps,
-        path=shadow,
-        losses=np.asarray(trace.scalars["loss"], float) if "loss" in trace.scalars else np.full(len(trace), np.nan),
-        true_losses=np.array(true),
+        steps=run.steps,
+        path=path,
+        losses=run.losses,
+        true_losses=true,
         plane_losses=plane_losses,
-        off_plane=np.array(off),
-        slopes=_slopes(problem, plane, shadow),
-        captured=1 - float(np.square(off).sum()) / variance if variance else float("nan"),
+        off_plane=off,
+        slopes=_slopes(problem, plane, path) if slopes else np.full((steps, axes), np.nan),
+        captured=1 - float(np.square(off[here]).sum()) / variance if variance else float("nan"),
     )
 
 
-def _slopes(problem: Problem, plane: Plane, points: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return ∂loss/∂(coordinates) at points (P, D), by autograd."""
-    return np.array([slope(problem, plane, point)[1] for point in points.tolist()]).reshape(points.shape)
+def slopes_at(problem: Problem, plane: Plane, point: Floats) -> tuple[float, Floats]:
+    """Return the loss and ∂loss/∂(coordinates), (D,), at one point (D,) of a plane, by autograd.
+
+    Raises:
+        SurfaceError: The loss has no gradient.
+    """
+    weights = plane.center
+    for x, direction in zip(point.tolist(), plane.directions, strict=True):
+        weights = combined(weights, direction, x)
+    loss, slope = gradient(problem, weights)
+    return loss, np.array([dot(slope, direction) for direction in plane.directions])
 
 
-def slope(problem: Problem, plane: Plane, point: list[float]) -> tuple[float, list[float]]:
-    """Return the loss and ∂loss/∂(coordinates) at one point, by autograd."""
-    model = problem.model
-    x = torch.tensor(point, dtype=torch.float64, requires_grad=True)
-    total, count = torch.zeros((), dtype=torch.float64), 0
-    buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    with kept(model, training=problem.training), torch.enable_grad():
-        weights = {
-            name: tensor + sum(x[place].to(tensor) * each[name] for place, each in enumerate(plane.directions))
-            for name, tensor in plane.center.items()
-        }
-        for inputs, targets in problem.batches:
-            size = len(targets)
-            loss = problem.criterion(functional_call(model, {**weights, **buffers}, (inputs,)), targets)
-            total, count = total + size * loss.double().cpu(), count + size
-        (gradient,) = torch.autograd.grad(total / count, x)
-    return float(total.detach() / count), gradient.tolist()
+def _slopes(problem: Problem, plane: Plane, path: Floats) -> Floats:
+    found = np.full(path.shape, np.nan)
+    for place in np.flatnonzero(np.isfinite(path).all(axis=1)):
+        try:
+            found[place] = slopes_at(problem, plane, path[place])[1]
+        except SurfaceError:  # a loss without a gradient, such as the share of errors, has a surface all the same
+            break
+    return found
 
 
-def _flat(weights: Tensors) -> torch.Tensor:
-    return torch.cat([tensor.detach().double().cpu().ravel() for tensor in weights.values()])
+def _beside(offset: Tensors, plane: Plane, point: Floats) -> float:
+    for x, direction in zip(point.tolist(), plane.directions, strict=True):
+        offset = {name: each - x * direction[name].double() for name, each in offset.items()}
+    return length(offset)

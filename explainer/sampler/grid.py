@@ -1,0 +1,118 @@
+"""A plane's grid of losses, put together with its walks."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explainer.errors import ExplainerWarning
+from explainer.sampler.batch_norm import running_norms, statistics_differ
+from explainer.sampler.means import Means, gathering
+from explainer.sampler.planes import Plane
+from explainer.sampler.problem import Problem
+from explainer.sampler.runs import Run, last_finite
+from explainer.sampler.walks import measure_walk
+from explainer.sampler.weights import Tensors, given_weights, own_weights, to_array
+from explainer.surface import Surface, Walk
+
+Floats = NDArray[np.float64]
+
+
+def measure_walks(problem: Problem, plane: Plane, runs: Sequence[Run], *, slopes: bool) -> dict[str, Walk]:
+    """Return each run's walk beside a plane, by name."""
+    return {run.name: measure_walk(problem, plane, run, slopes=slopes) for run in runs}
+
+
+def measure_surface(
+    problem: Problem,
+    plane: Plane,
+    axes: tuple[Floats, Floats],
+    walks: Mapping[str, Walk],
+    means: Means,
+    tolerance: float | None,
+) -> Surface:
+    """Return the losses at all points of a grid, u (U,) times v (V,), with what else is known."""
+    with gathering(problem, plane, axes, means, walks=walks, tolerance=tolerance) as evaluate:
+        if evaluate.finished is not None:
+            return evaluate.finished
+        u, v = evaluate.axes
+        points = np.stack(np.meshgrid(u, v), axis=-1)  # (V, U, 2)
+        values = evaluate(points.reshape(-1, 2)).reshape(len(v), len(u), -1)
+        if not np.isfinite(values[..., 0]).any():
+            warnings.warn(
+                "the loss is finite at no point of the surface: choose a smaller span=, or another center=",
+                ExplainerWarning,
+                stacklevel=3,
+            )
+        return evaluate.keep(
+            Surface(
+                losses=values[..., 0],
+                metrics={name: values[..., 1 + place] for place, name in enumerate(problem.metrics)},
+                u=u,
+                v=v,
+                evaluated=np.ones((len(v), len(u)), np.bool_),
+                walks=walks,
+                **about(problem, plane),
+            )
+        )
+
+
+def choose_center(problem: Problem, given: Any, runs: Sequence[Run]) -> tuple[Tensors, str]:
+    """Return the weights at the origin, and whose they are: those given, else the first run's last, else the model's.
+
+    Raises:
+        SurfaceError: Those given do not fit the model, or there are none that are finite.
+    """
+    if given is not None:
+        weights = given_weights(problem.model, given, "center")
+        mind_statistics(problem, given, "center")
+        return weights, "given"
+    if not runs:
+        return given_weights(problem.model, own_weights(problem.model), "the model"), "the model's own weights"
+    place, weights = last_finite(runs[0], problem.model)
+    step = int(runs[0].steps[place])
+    if place < len(runs[0]) - 1:
+        warnings.warn(
+            f"the run {runs[0].name!r} ends with weights that are not finite: the center is step {step}, its last of "
+            "finite ones",
+            ExplainerWarning,
+            stacklevel=3,
+        )
+    return weights, f"step {step} of {runs[0].name!r}"
+
+
+def mind_statistics(problem: Problem, given: Any, what: str) -> None:
+    """Warn where weights come with running statistics of their own, which are not used."""
+    if problem.batch_norm == "as is" and not problem.training and statistics_differ(problem.model, given):
+        warnings.warn(
+            f"{what} has running statistics of its own, and the model's are used at every point: choose "
+            "batch_norm='re-estimated' to have those that belong to the weights",
+            ExplainerWarning,
+            stacklevel=4,
+        )
+
+
+def about(problem: Problem, plane: Plane) -> dict[str, Any]:
+    """Return what a surface or a slice says of itself beside its losses."""
+
+    def arrays(weights: Tensors) -> dict[str, NDArray[Any]]:
+        return {name: to_array(tensor) for name, tensor in weights.items()}
+
+    norms = "of each batch" if problem.training else problem.batch_norm
+    return {
+        "center": arrays(plane.center),
+        "directions": tuple(map(arrays, plane.directions)),
+        "plane": plane.name,
+        "data": f"{problem.examples:,} example{'s' if problem.examples > 1 else ''}",
+        "batch_norm": norms if running_norms(problem.model) else "none",
+        "notes": {
+            "model": type(problem.model).__name__,
+            "criterion": getattr(problem.criterion, "__name__", type(problem.criterion).__name__),
+            "mode": "train" if problem.training else "eval",
+            **plane.notes,
+        },
+    }

@@ -5,13 +5,14 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch, PathPatch
 from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from explainer.plots.heights import Heights, colour_bar, heights_of
-from explainer.plots.style import NOTE, dress, entitle, lines_of, points, prepare
+from explainer.plots.style import dress, entitle, legend_row, lines_of, prepare
 from explainer.plots.surface_words import axis_names, check, losses_of, remarks
 from explainer.plots.walks import draw_walk, legend_entry, mark_ends
 from explainer.surface import Surface
@@ -76,7 +77,7 @@ def surface(
     colour_bar(ax.inset_axes((1.025, 0, 0.035, 1)), heights, theme)
     title = "Where did training walk?" if surface.walks else "What does the loss look like around these weights?"
     notes = lines_of(ax, remarks(surface, losses), wider=1.12)
-    entitle(ax, title, notes + [" "] * _legend(ax, surface, theme), theme)
+    entitle(ax, title, [*notes, *legend_row(ax, _entries(surface, theme), theme)], theme)
     return ax
 
 
@@ -110,28 +111,11 @@ def unknown_cells(surface: Surface) -> Path | None:
 _AROUND = ((0, 0), (1, 0), (1, 1), (0, 1), (0, 0))
 
 
-def _legend(ax: Axes, surface: Surface, theme: Theme) -> int:
-    """Name several walks, and the hatching, in a row above the map; returns how many rows that took."""
-    entries: list[Any] = []
+def _entries(surface: Surface, theme: Theme) -> list[Artist]:
+    """Return what the legend explains: which walk is whose, and the hatching."""
+    entries: list[Artist] = []
     if len(surface.walks) > 1:
         entries = [legend_entry(place, name) for place, name in enumerate(surface.walks)]
     if not np.isfinite(surface.losses).all():
-        hatched = {"facecolor": theme.panel, "edgecolor": theme.quiet, "hatch": "////", "lw": 0}
-        entries.append(Patch(**hatched, label="no finite loss"))
-    if not entries:
-        return 0
-    columns = min(len(entries), 4)
-    ax.legend(
-        handles=entries,
-        loc="lower left",
-        ncols=columns,
-        bbox_to_anchor=(-0.01, 0.995),
-        frameon=False,
-        labelcolor=theme.text,
-        fontsize=points(NOTE),
-        handlelength=2.4,
-        columnspacing=1.4,
-        borderaxespad=0,
-        borderpad=0.3,
-    )
-    return -(-len(entries) // columns)
+        entries.append(Patch(facecolor=theme.panel, edgecolor=theme.quiet, hatch="////", lw=0, label="no finite loss"))
+    return entries

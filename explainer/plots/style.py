@@ -9,6 +9,7 @@ import math
 from collections.abc import Sequence
 
 import matplotlib as mpl
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.layout_engine import ConstrainedLayoutEngine
@@ -121,6 +122,31 @@ def lines_of(ax: Axes, said: Sequence[str], *, wider: float = 1.0) -> list[str]:
         else:
             lines.append(each)
     return lines
+
+
+def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> list[str]:
+    """Say what is what in rows between the quiet lines and the axes, where nothing is hidden.
+
+    Returns:
+        An empty line for each row: give them to `entitle` after the notes, which they make room for.
+    """
+    if not entries:
+        return []
+    columns = min(len(entries), 4)
+    ax.legend(
+        handles=entries,
+        loc="lower left",
+        ncols=columns,
+        bbox_to_anchor=(-0.01, 0.995),
+        frameon=False,
+        labelcolor=theme.text,
+        fontsize=points(NOTE),
+        handlelength=2.4,
+        columnspacing=1.4,
+        borderaxespad=0,
+        borderpad=0.3,
+    )
+    return [" "] * -(-len(entries) // columns)
 
 
 def number(value: float, digits: int = 3) -> str:

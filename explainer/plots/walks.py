@@ -58,8 +58,8 @@ def _dot(ax: Axes, path: NDArray[np.float64]) -> tuple[float, float]:
     extent = np.array([np.ptp(ax.get_xlim()), np.ptp(ax.get_ylim())])
     steps = np.linalg.norm(np.diff(path, axis=0) / extent * shown, axis=1)  # in points
     apart = float(np.median(steps)) if len(steps) else 6.0
-    across = min(6.0, max(3.6, 1.2 * apart))
-    return across**2, 0.9 if across > 4.5 else 0.5
+    across = min(7.0, max(4.6, 1.6 * apart))
+    return across**2, 0.9 if across > 5.5 else 0.6
 
 
 def _cased(colour: str, width: float = 3.6) -> list[Any]:

@@ -1,0 +1,173 @@
+"""The loss along a line through weights, with the tangent at one point of it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.axes import Axes
+from numpy.typing import NDArray
+
+from explainer.plots.style import LABEL, background, dress, entitle, legend_row, lines_of, number, points, prepare
+from explainer.plots.surface_words import check, losses_of, remarks, unit
+from explainer.surface import Slice
+from explainer.theme import GRADIENT, LOSS, Theme, ink
+
+GETTING = (
+    "slice_ = explainer.loss_slice(model, criterion, (inputs, targets), trace=trace, step=40), "
+    "or explainer.lessons.lesson_slice('digits', step=40)"
+)
+_BETWEEN = "line"  # what a slice between two models is called
+_ALONG = {
+    "gradient": "t, along the gradient",
+    "random": "t, in a random direction",
+    _BETWEEN: "t, from one model to the other",
+}
+
+
+def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs the builtin
+    slice_: Slice,
+    *,
+    losses: str = "true",
+    ax: Axes | None = None,
+    theme: Theme | str | None = None,
+    **line: Any,
+) -> Axes:
+    """Draw the loss along a line through weights, with its slope at one point: what does one step see?
+
+    The dashed line is the tangent at t = 0: all that the gradient knows of the loss. It rises to the right of a
+    gradient; training steps to the left. Where the curve stays near the tangent, a step of that length does what the
+    gradient promises; where the curve turns up again before the step ends, the step is too long. Between two trained
+    models, a hump says that they stand in different valleys. A gap in the curve is a loss that is no finite number.
+
+    Args:
+        slice_: From `explainer.loss_slice`; reads its losses (T,), its slope at t = 0, and its walks.
+        losses: The walk's dots' own losses: "true" (the recorded weights' on the slice's data) or "recorded".
+        ax: Where to draw. A new figure is made when omitted.
+        theme: "light" or "dark"; what fits the figure's background when omitted.
+        line: Passed to `matplotlib.axes.Axes.plot` for the curve of the loss.
+
+    Returns:
+        The axes drawn on.
+
+    Raises:
+        TraceError: It is not a slice, or there are no such losses or theme.
+
+    Example:
+        >>> from explainer import lessons, plots
+        >>> axes = plots.slice(lessons.lesson_slice("two-layer", step=0))
+        >>> path = plots.save(axes, "slice.svg")
+    """
+    check(slice_, Slice, GETTING)
+    own = {name: losses_of(walk, losses) for name, walk in slice_.walks.items()}
+    ax, theme = prepare(ax, theme)
+    dress(ax, theme)
+    _draw_gaps(ax, slice_, theme)
+    curve = {"color": LOSS, "linewidth": 2.6, "label": "loss on the line", "zorder": 3, **line}
+    ax.plot(slice_.t, slice_.losses, **curve)
+    ax.set_xlim(slice_.t[0], slice_.t[-1])
+    for name, walk in slice_.walks.items():
+        label = "the walk's shadow, each step at its own loss" if len(own) == 1 else name
+        dots = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
+        ax.plot(walk.path[:, 0], own[name], color=theme.quiet, alpha=0.75, label=label, zorder=2, **dots)
+    _frame(ax, slice_, list(own.values()))
+    _draw_tangent(ax, slice_, theme)
+    _draw_point(ax, slice_, theme)
+    ax.set(xlabel=f"{_ALONG.get(slice_.plane, 't, along the direction')}  ({unit(slice_, 0)})", ylabel="loss")
+    entries = ax.get_legend_handles_labels()[0]
+    rows = legend_row(ax, entries, theme) if len(entries) > 1 else []
+    entitle(ax, _title(slice_), [*lines_of(ax, remarks(slice_, losses), wider=1.1), *rows], theme)
+    return ax
+
+
+def _draw_gaps(ax: Axes, slice_: Slice, theme: Theme) -> None:
+    """Hatch where the loss is no finite number: between the neighbours that have one."""
+    lost = ~np.isfinite(slice_.losses)
+    if not lost.any():
+        return
+    edges = np.flatnonzero(np.diff(np.r_[False, lost, False]))
+    for place, (first, end) in enumerate(zip(edges[::2], edges[1::2], strict=True)):
+        ax.axvspan(
+            slice_.t[max(first - 1, 0)],
+            slice_.t[min(end, len(slice_.t) - 1)],
+            facecolor=theme.panel,
+            edgecolor=theme.quiet,
+            hatch="////",
+            linewidth=0,
+            zorder=1,
+            label=None if place else "no finite loss",
+        )
+
+
+def _frame(ax: Axes, slice_: Slice, own: Sequence[NDArray[np.float64]]) -> None:
+    """Choose the heights shown: all losses that are drawn, rather than where the tangent leads."""
+    values = np.concatenate([slice_.losses, [slice_.loss], *own])
+    values = values[np.isfinite(values)]
+    low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
+    room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
+    ax.set_ylim(low - room, high + room)
+
+
+def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
+    """Draw the tangent as far as the frame reaches, and write its slope beside it."""
+    if not np.isfinite([slice_.loss, slice_.slope]).all():
+        return
+    low, high = ax.get_ylim()
+    ends = slice_.t[[0, -1]]
+    if slice_.slope:
+        reach = np.sort((np.array([low, high]) - slice_.loss) / slice_.slope)
+        ends = np.clip(ends, *reach)
+    heights = slice_.loss + slice_.slope * ends
+    ax.plot(ends, heights, color=GRADIENT, linewidth=2.2, linestyle=(0, (6, 2.5)), zorder=4)
+    place = 0 if slice_.slope < 0 else 1  # the end that is higher
+    across = ends[place] + (0.12 if place == 0 else -0.12) * (ends[1] - ends[0])
+    left = across > np.mean(slice_.t[[0, -1]])
+    ax.annotate(
+        f"slope {number(slice_.slope)}",
+        (across, slice_.loss + slice_.slope * across),
+        (-8 if left else 8, 6),
+        textcoords="offset points",
+        ha="right" if left else "left",
+        va="bottom",
+        color=ink(GRADIENT, theme),
+        fontsize=points(LABEL),
+        fontweight="bold",
+        bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+        zorder=6,
+    )
+
+
+def _draw_point(ax: Axes, slice_: Slice, theme: Theme) -> None:
+    """Mark the weights at t = 0, and the model at the other end of a line between two, with their losses."""
+    marked = [(0.0, slice_.loss, _center(slice_))]
+    if slice_.plane == _BETWEEN and slice_.t[0] <= 1 <= slice_.t[-1]:
+        place = int(np.argmin(np.abs(slice_.t - 1)))
+        marked.append((float(slice_.t[place]), float(slice_.losses[place]), "the other model"))
+    for t, loss, called in marked:
+        if not np.isfinite(loss):
+            continue
+        ax.plot([t], [loss], "o", markersize=9, color=theme.text, markeredgecolor=background(ax), zorder=5)
+        right = t > slice_.t[0] + 0.62 * (slice_.t[-1] - slice_.t[0])
+        ax.annotate(
+            f"{called}: loss {number(loss)}",
+            (t, loss),
+            (-8 if right else 8, -15),
+            textcoords="offset points",
+            ha="right" if right else "left",
+            va="center",
+            color=theme.text,
+            fontsize=points(LABEL),
+            bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+            zorder=6,
+        )
+
+
+def _center(slice_: Slice) -> str:
+    if slice_.plane == _BETWEEN:
+        return "from here" if slice_.step is None else f"step {slice_.step}"
+    return "these weights" if slice_.step is None else f"step {slice_.step}"
+
+
+def _title(slice_: Slice) -> str:
+    return "Is there a hill between the two?" if slice_.plane == _BETWEEN else "What does one step see?"

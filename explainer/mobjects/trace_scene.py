@@ -11,9 +11,9 @@ from manim.utils.exceptions import EndSceneEarlyException
 
 from explainer.errors import ExplainerError, TraceError, unknown
 from explainer.mobjects.layout import Layout, layout
-from explainer.mobjects.trace_sources import find_runs, find_sequence, find_slice, lesson_runs
+from explainer.mobjects.trace_sources import find_runs, find_sequence, find_slice, find_surface, lesson_runs
 from explainer.mobjects.words import CAPTION, SMALL, Words
-from explainer.surface import Slice, SurfaceSequence
+from explainer.surface import Slice, Surface, SurfaceSequence
 from explainer.theme import THEMES, Theme
 from explainer.trace import Trace, open_trace
 
@@ -137,6 +137,15 @@ class TraceScene(Scene):
     def lesson_runs(self, lesson: str) -> dict[str, Trace]:
         """Return all runs of a lesson beside the scene's own, by name."""
         return lesson_runs(lesson)
+
+    def surface(self, of: Mapping[str, Trace] | None = None, **choice: Any) -> Surface:
+        """Return a surface with its walk: the folder's in EXPLAINER_SURFACE, else the lesson's.
+
+        Args:
+            of: The runs whose walks are on it; the film's own trace when omitted.
+            choice: What `lesson_surface` takes: plane, resolution, …
+        """
+        return find_surface(self.trace if of is None else of, **choice)
 
     def slice(self, trace: Trace, span: tuple[float, float], resolution: int = 201) -> Slice:
         """Return the loss along the only weight of a lesson's trace."""

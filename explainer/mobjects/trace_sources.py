@@ -1,4 +1,4 @@
-"""Where films that need more than one trace find their numbers: several runs, slices, sequences of surfaces."""
+"""Where films find what is more than one trace: several runs, surfaces, slices, sequences of surfaces."""
 
 from __future__ import annotations
 
@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from explainer.errors import TraceError
-from explainer.surface import Slice, SurfaceSequence, open_surface_sequence
+from explainer.surface import Slice, Surface, SurfaceSequence, open_surface, open_surface_sequence
 from explainer.trace import Trace, open_trace
 
+SURFACE = "EXPLAINER_SURFACE"  # the folder of a surface that is shown instead of the lesson's
 SEQUENCE = "EXPLAINER_SEQUENCE"  # the folder of a sequence of surfaces that is shown instead of the lesson's
 
 
@@ -51,20 +52,37 @@ def find_slice(trace: Trace, span: tuple[float, float], resolution: int) -> Slic
     return lesson_slice(trace, span=span, resolution=resolution)
 
 
+def find_surface(of: Trace | Mapping[str, Trace], **choice: Any) -> Surface:
+    """Return the folder's that EXPLAINER_SURFACE names, else that of lessons' traces, computed once and kept."""
+    folder = os.environ.get(SURFACE)
+    if folder:
+        return open_surface(folder)
+    for trace in [of] if isinstance(of, Trace) else of.values():
+        _check_lesson(
+            trace, f"    explainer surface {trace.folder or 'RUN'} --model FILE.py:FUNCTION -o FOLDER", SURFACE
+        )
+    from explainer.lessons import lesson_surface
+
+    return lesson_surface(of, **choice)
+
+
 def find_sequence(trace: Trace, **choice: Any) -> SurfaceSequence:
     """Return the folder's that EXPLAINER_SEQUENCE names, else that of a lesson's trace, computed once and kept."""
     folder = os.environ.get(SEQUENCE)
     if folder:
         return open_surface_sequence(folder)
-    if "lesson" not in trace.notes:
-        raise TraceError(
-            f"{trace.folder or 'this trace'} is of no lesson, so that its model and data are not known here; compute "
-            f"its surfaces with\n    explainer.surface_sequence(trace, model, criterion, data).save(folder)\nand name "
-            f"the folder: {SEQUENCE}=FOLDER"
-        )
+    _check_lesson(trace, "    explainer.surface_sequence(trace, model, criterion, data).save(FOLDER)", SEQUENCE)
     from explainer.lessons import lesson_sequence
 
     return lesson_sequence(trace, **choice)
+
+
+def _check_lesson(trace: Trace, line: str, variable: str) -> None:
+    if "lesson" not in trace.notes:
+        raise TraceError(
+            f"{trace.folder or 'this trace'} is of no lesson, so that its model and data are not known here; compute "
+            f"the surface with\n{line}\nand name it: {variable}=FOLDER"
+        )
 
 
 def _name(trace: Trace) -> str:

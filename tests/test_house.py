@@ -47,6 +47,8 @@ explainer/predictions.py      | numpy trace                                     
 explainer/surface.py          | numpy                                                                   | surface_folder
 explainer/surface_folder.py   | numpy safetensors surface untrusted                                      |
 explainer/sampler             | explainer torch numpy trace recordings surface recorder                  | scipy
+explainer/sampler/resuming.py | numpy surface untrusted                                                  |
+explainer/sampler/telling.py  |                                                                          | rich
 explainer/verify              | torch numpy trace recorder architecture                                  |
 explainer/verify/__init__.py  | trace                                                                    | numpy numpy
 explainer/verify/report.py    |                                                                          |

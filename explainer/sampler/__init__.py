@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +17,8 @@ from explainer.sampler.grid import choose_center, measure_surface, measure_walks
 from explainer.sampler.lines import loss_slice
 from explainer.sampler.means import Means
 from explainer.sampler.planes import find_plane
-from explainer.sampler.problem import Criterion, Metric, pose, try_out
+from explainer.sampler.problem import Criterion, Metric, Problem, pose, try_out
+from explainer.sampler.ranked import Ranks, share
 from explainer.sampler.runs import read_runs
 from explainer.sampler.sequences import surface_sequence
 from explainer.surface import Surface
@@ -88,8 +90,10 @@ def loss_surface(
             that were kept. Each costs two evaluations, and three more with `slopes`.
         slopes: Whether the slopes ∂loss/∂u and ∂loss/∂v are taken at each step's shadow.
         tolerance: The largest relative error that a point may have by interpolating from fewer evaluations.
-        folder: Where finished points are kept, so that an interrupted surface goes on.
-        executor: Any `concurrent.futures.Executor` that the grid is spread over.
+        folder: Where the surface is saved, and its points as they come, so that the same call goes on where an
+            interrupted one stopped. A folder that holds it already is opened.
+        executor: Any `concurrent.futures.Executor` that the grid is spread over. Without one, under `torchrun`, all
+            ranks share the grid: each makes the same call, and gets the whole surface.
         progress: Whether to show how far it is, or what is told of it: called with the points done and those in all.
 
     Returns:
@@ -101,17 +105,21 @@ def loss_surface(
     Warns:
         ExplainerWarning: The loss is finite nowhere, the run diverged, or `center` has statistics of its own.
     """
-    problem = pose(model, criterion, data, metrics, batch_norm, mode)
-    runs = read_runs(problem.model, trace, walk_steps)
-    weights, whose = choose_center(problem, center, runs)
-    grid_axes(resolution, span, ())  # what is wrong with them is said before long work begins
-    try_out(problem, weights)
-    found = find_plane(problem, plane, runs, weights, seed)
-    found = replace(found, notes={"center": whose, **found.notes})
-    walks = measure_walks(problem, found, runs, slopes=slopes)
-    least = 0.0 if found.name in ("pca", "ends") else 1.0
-    axes = grid_axes(resolution, span, [walk.path for walk in walks.values()], least=least)
-    return measure_surface(problem, found, axes, walks, Means(executor, folder, progress), tolerance)
+
+    def compute(problem: Problem, ranks: Ranks | None) -> Surface:
+        runs = read_runs(problem.model, trace, walk_steps)
+        weights, whose = choose_center(problem, center, runs)
+        grid_axes(resolution, span, ())  # what is wrong with them is said before long work begins
+        try_out(problem, weights)
+        found = find_plane(problem, plane, runs, weights, seed)
+        found = replace(found, notes={"center": whose, **found.notes})
+        walks = measure_walks(problem, found, runs, slopes=slopes)
+        least = 0.0 if found.name in ("pca", "ends") else 1.0
+        axes = grid_axes(resolution, span, [walk.path for walk in walks.values()], least=least)
+        return measure_surface(problem, found, axes, walks, Means(executor, folder, progress, ranks), tolerance)
+
+    prepare = partial(pose, model, criterion, data, metrics, batch_norm, mode)
+    return share(prepare, compute, alone=executor is not None)
 
 
 __all__ = ["Criterion", "Metric", "Progress", "loss_slice", "loss_surface", "surface_sequence"]

@@ -32,21 +32,31 @@ def fingerprint(
     problem: Problem, plane: Plane, axes: tuple[Floats, Floats], walks: Mapping[str, Walk], tolerance: float | None
 ) -> dict[str, Told]:
     """Return what decides a surface, by name, each as a digest or as numbers."""
-    model = problem.model
-    structure = [(name, type(module).__qualname__, _settings(module)) for name, module in model.named_modules()]
     return {
-        "the model": digest([structure, dict(model.named_buffers())]),
+        **of_problem(problem),
+        "the buffers": digest(dict(problem.model.named_buffers())),
+        "the plane": digest(plane.name),
+        "the center": digest(plane.center),
+        "the directions": [x for direction in plane.directions for x in _shadows(direction)],
+        "the axes": [*axes[0].tolist(), *axes[1].tolist()],
+        "the walks": digest(
+            {name: [walk.steps, walk.losses, bool(np.isnan(walk.slopes).all())] for name, walk in walks.items()}
+        ),
+        "the tolerance": digest(tolerance),
+    }
+
+
+def of_problem(problem: Problem) -> dict[str, Told]:
+    """Return what decides a surface beside its weights and buffers, by name."""
+    modules = [(name, type(module).__qualname__, _settings(module)) for name, module in problem.model.named_modules()]
+    shapes = {name: tuple(parameter.shape) for name, parameter in problem.model.named_parameters()}
+    return {
+        "the model": digest([modules, shapes]),
         "the criterion": digest(problem.criterion),
         "the data": digest(problem.batches),
         "the metrics": digest(problem.metrics),
         "the batch norm": digest(problem.batch_norm),
         "the mode": digest(problem.training),
-        "the plane": digest(plane.name),
-        "the center": digest(plane.center),
-        "the directions": [x for direction in plane.directions for x in _shadows(direction)],
-        "the axes": [*axes[0].tolist(), *axes[1].tolist()],
-        "the walks": digest({name: [walk.steps, walk.losses] for name, walk in walks.items()}),
-        "the tolerance": digest(tolerance),
     }
 
 

@@ -102,13 +102,26 @@ def work(key: str, points: Floats, payload: bytes | None) -> Answer:
         with _one_draws if unpacked.draws else nullcontext():
             values = evaluated(unpacked.evaluator, points)
     except Exception as error:
-        return Answer(worker, failure=_failure(error))
+        return Answer(worker, failure=failure_of(error))
     return Answer(worker, values, time.perf_counter() - began)
 
 
 def forget(key: str) -> None:
     """Drop a job where the workers are threads of this very process."""
     _shelf.drop(key)
+
+
+def failure_of(error: Exception) -> Failure:
+    """Describe what a model raised, so that another process can raise it again."""
+    point = "; ".join(getattr(error, "__notes__", []))
+    said = f"{type(error).__name__}: {error}" + (f", {point}" if point else "")
+    text = "".join(traceback.format_exception(error))
+    try:
+        pickled = pickle.dumps(error)
+        pickle.loads(pickled)  # noqa: S301 - one's own; some exceptions cannot be made again, which would break a pool
+    except Exception:
+        return Failure(None, said, text)
+    return Failure(pickled, said, text)
 
 
 def raise_again(failure: Failure, where: str) -> NoReturn:
@@ -194,15 +207,3 @@ def _culprit(problem: Problem) -> str:
         except Exception:
             return f"{name} ({type(part).__name__})"
     return "the surface's model and data"
-
-
-def _failure(error: Exception) -> Failure:
-    point = "; ".join(getattr(error, "__notes__", []))
-    said = f"{type(error).__name__}: {error}" + (f", {point}" if point else "")
-    text = "".join(traceback.format_exception(error))
-    try:
-        pickled = pickle.dumps(error)
-        pickle.loads(pickled)  # noqa: S301 - one's own; some exceptions cannot be made again, which would break a pool
-    except Exception:
-        return Failure(None, said, text)
-    return Failure(pickled, said, text)

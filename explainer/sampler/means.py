@@ -7,7 +7,6 @@ from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -17,13 +16,11 @@ from explainer.sampler.gathering import Floats, Here, Progress, Source
 from explainer.sampler.jobs import pack
 from explainer.sampler.planes import Plane
 from explainer.sampler.problem import Problem, same_chance
+from explainer.sampler.ranked import Ranks
 from explainer.sampler.resuming import Unfinished, open_finished
 from explainer.sampler.spreading import Spread
 from explainer.sampler.telling import telling
 from explainer.surface import Surface, Walk
-
-if TYPE_CHECKING:
-    from explainer.sampler.ranked import Ranks
 
 
 @dataclass(frozen=True)
@@ -119,10 +116,10 @@ def gathering(
         source: Source = here
         if means.executor is not None:
             stack.enter_context(same_chance())  # workers may be threads of this process
-            source = Spread(means.executor, pack(problem, plane.center, plane.directions), here)
-            stack.callback(source.close)
+            source = spread = Spread(means.executor, pack(problem, plane.center, plane.directions), here)
+            stack.callback(spread.close)
         elif means.ranks is not None:
-            source = means.ranks.source(problem, plane, here)
+            source = means.ranks.source(problem, plane)
         tell = stack.enter_context(telling(means.progress))
         gathered = Gathered(source, len(problem.names), axes, tell)
         if means.folder is not None:

@@ -24,6 +24,7 @@ from typing import Any
 from explainer.errors import ExplainerError, MissingDependency, unknown
 from explainer.theme import THEMES
 
+_TOLD = ("lesson", "surfaces", "compares")  # what a scene says of itself, in literals
 FORMATS = ("mp4", "gif", "webm", "mov")
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a film computes little: cores are for films
 
@@ -57,12 +58,16 @@ class SceneFile:
     Attributes:
         says: The first sentence of its docstring.
         lesson: The run that it shows when it is given none; empty where it has none of its own.
+        surfaces: The surfaces that it draws, each as `lesson_surface` takes it.
+        compares: Whether it shows all runs of its lesson.
     """
 
     name: str
     file: Path
     says: str = ""
     lesson: str = ""
+    surfaces: tuple[dict[str, Any], ...] = ()
+    compares: bool = False
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,7 @@ class Settings:
     Attributes:
         trace: The folder of the trace to show; None for the scene's own lesson.
         theme: "dark" or "light".
+        surface: The folder of the surface to show; None for the lesson's.
 
     Raises:
         ExplainerError: There is no such quality, format or theme, or the format cannot be transparent.
@@ -82,6 +88,7 @@ class Settings:
     transparent: bool = False
     trace: Path | None = None
     theme: str = "dark"
+    surface: Path | None = None
 
     def __post_init__(self) -> None:
         if self.quality not in QUALITIES:
@@ -179,20 +186,24 @@ def scenes_of(file: Path) -> list[SceneFile]:
             bases = [ast.unparse(base).split("[")[0].split(".")[-1] for base in node.bases]
             if any(base.endswith("Scene") or base in found for base in bases):
                 says = (ast.get_docstring(node) or "").partition("\n\n")[0].replace("\n", " ")
-                inherited = next((found[base].lesson for base in bases if base in found), "")
-                found[node.name] = SceneFile(node.name, file, says, _lesson_of(node) or inherited)
+                parent = next((found[base] for base in bases if base in found), SceneFile("", file))
+                told = {each: _literal(node, each, getattr(parent, each)) for each in _TOLD}
+                found[node.name] = SceneFile(node.name, file, says, **told)
     return [scene for scene in found.values() if not scene.name.startswith("_")]
 
 
-def _lesson_of(node: ast.ClassDef) -> str:
+def _literal(node: ast.ClassDef, name: str, default: Any) -> Any:
+    """Return what a class says of itself in a literal; the default where it says nothing, or computes it."""
     for line in node.body:
         named = (
             line.targets if isinstance(line, ast.Assign) else [line.target] if isinstance(line, ast.AnnAssign) else []
         )
-        value = getattr(line, "value", None)
-        if any(ast.unparse(target) == "lesson" for target in named) and isinstance(value, ast.Constant):
-            return str(value.value)
-    return ""
+        if any(ast.unparse(target) == name for target in named):
+            try:
+                return ast.literal_eval(line.value)  # type: ignore[attr-defined]
+            except (ValueError, TypeError):
+                return default
+    return default
 
 
 def choose(names: Iterable[str]) -> list[SceneFile]:
@@ -341,10 +352,11 @@ class Crew:
 
     def _start(self, command: list[str], log: Any) -> subprocess.Popen[str]:
         environment = {**dict.fromkeys(THREADS, "1"), **os.environ, "EXPLAINER_THEME": self.settings.theme}
-        if self.settings.trace is not None:
-            environment["EXPLAINER_TRACE"] = str(self.settings.trace.absolute())
-        else:
-            environment.pop("EXPLAINER_TRACE", None)
+        for name, folder in (("EXPLAINER_TRACE", self.settings.trace), ("EXPLAINER_SURFACE", self.settings.surface)):
+            if folder is not None:
+                environment[name] = str(folder.absolute())
+            else:
+                environment.pop(name, None)
         with self._lock:
             if self._stopped:
                 raise KeyboardInterrupt

@@ -44,6 +44,11 @@ Examples:
 @click.option("--transparent", is_flag=True, help="Without a background, to lie over a slide; mov, webm or gif.")
 @click.option("--jobs", type=click.IntRange(1), help="How many at once; by default as many as there are processors.")
 @click.option("--trace", help="The folder of a recorded run to show, or a lesson; by default each scene's own lesson.")
+@click.option(
+    "--surface",
+    type=click.Path(path_type=Path),
+    help="The folder of a loss surface to show (explainer surface makes one); by default the lesson's.",
+)
 @click.option("--theme", default="dark", show_default=True, help="dark or light.")
 @click.option("--list", "listing", is_flag=True, help="List the lecture's scenes.")
 @speech.quiet_option
@@ -56,6 +61,7 @@ def render_scenes(
     transparent: bool,
     jobs: int | None,
     trace: str | None,
+    surface: Path | None,
     theme: str,
     listing: bool,
     quiet: bool,
@@ -72,7 +78,7 @@ def render_scenes(
         known = ", ".join(studio.find_scenes())
         raise click.UsageError(f"which scene? There is: {known}.", click.get_current_context())
     chosen = studio.choose(scenes)
-    settings = studio.Settings(quality, form or ("mov" if transparent else "mp4"), transparent, None, theme)
+    settings = studio.Settings(quality, form or ("mov" if transparent else "mp4"), transparent, None, theme, surface)
     studio.check_manim()
     with speech.progress(quiet=quiet) as advance:
         films = shoot(chosen, output, settings, trace, jobs, advance)
@@ -91,11 +97,17 @@ def shoot(
     """Record what the scenes need before they start, then render them, showing how far each is."""
     from dataclasses import replace
 
+    from explainer.surface import open_surface
+
+    if settings.surface is not None:
+        open_surface(settings.surface)  # what is wrong with it is said before anything is made
     if trace is not None:
         settings = replace(settings, trace=trace_of(trace, advance).folder)
     else:
         for lesson in dict.fromkeys(scene.lesson for scene in scenes if scene.lesson):
             record(lesson, advance)
+        if settings.surface is None:
+            compute_surfaces(scenes, advance)
     for scene in scenes:
         advance(scene.name, 0.0, "waits")
 
@@ -113,6 +125,23 @@ def shoot(
     except KeyboardInterrupt:
         made = [str(film.path) for film in finished if film.path]
         raise KeyboardInterrupt(f"finished before: {', '.join(made)}" if made else "no film was finished") from None
+
+
+def compute_surfaces(scenes: Iterable[SceneFile], advance: Advance) -> None:
+    """Compute the surfaces that scenes draw of their lessons, each once, showing how far it is."""
+    from explainer.lessons import lesson_surface, record_lesson, record_runs
+
+    for scene in scenes:
+        for choice in scene.surfaces:
+            of = record_runs(scene.lesson) if scene.compares else record_lesson(scene.lesson)
+            what = f"surface for {scene.name}"
+
+            def progress(done: int, total: int, what: str = what) -> None:
+                advance(what, done / total, f"point {done:,} of {total:,}")
+
+            advance(what, 0.0, "")
+            lesson_surface(of, progress=progress, **choice)
+            advance(what, 1.0, "computed")
 
 
 def minutes(seconds: float) -> str:

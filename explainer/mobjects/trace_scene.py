@@ -48,6 +48,8 @@ class TraceScene(Scene):
         lesson: The lesson that the scene was made for.
         compares: Whether it needs several runs.
         needs: What must be in the trace: "activations", …, "criterion", "probe".
+        surfaces: The surfaces that it draws, each as `lesson_surface` takes it: `explainer render` computes them
+            beforehand; to be read without running the file, they are written out as a literal.
         said: Per caption its sentence, and the seconds when it began and ended.
         beats: Per beat its name and the second when it began.
     """
@@ -57,6 +59,7 @@ class TraceScene(Scene):
     lesson: ClassVar[str] = ""
     compares: ClassVar[bool] = False
     needs: ClassVar[tuple[str, ...]] = ()
+    surfaces: ClassVar[tuple[Mapping[str, Any], ...]] = ()
 
     theme: Theme
     layout: Layout
@@ -143,8 +146,9 @@ class TraceScene(Scene):
 
         Args:
             of: The runs whose walks are on it; the film's own trace when omitted.
-            choice: What `lesson_surface` takes: plane, resolution, …
+            choice: What `lesson_surface` takes: plane, resolution, …; the first of `surfaces` when omitted.
         """
+        choice = choice or (dict(self.surfaces[0]) if self.surfaces and of is None else {})
         return find_surface(self.trace if of is None else of, **choice)
 
     def slice(self, trace: Trace, span: tuple[float, float], resolution: int = 201) -> Slice:

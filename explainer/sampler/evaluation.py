@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch.func import functional_call
 
 from explainer.sampler.batch_norm import re_estimated_buffers
-from explainer.sampler.problem import Problem, call, kept, size_of, start_chance
+from explainer.sampler.blend import Tensors, weights_at
+from explainer.sampler.judging import judge, quick_loss
+from explainer.sampler.problem import Problem, call_with, kept, start_chance
+from explainer.sampler.proof import Quick, find_quick
 
-Tensors = Mapping[str, torch.Tensor]  # by parameter name, in the model's own dtypes, on its device
+__all__ = ["Evaluator", "Tensors", "measure"]
 
 
 class Evaluator:
     """Evaluates a problem at points of a plane (or a line, or a single point).
+
+    At the first call it looks for the quickest way that provably gives what a plain loop gives (`proof`), and goes
+    that way from then on. A point's values depend on nothing but the point: neither on the points beside it, nor on
+    their order, nor on the process, on machines and numbers of threads that are alike.
+
+    A model that draws random numbers (dropout, in train mode) draws the same ones at every point.
 
     Args:
         center: The weights at the origin.
@@ -26,46 +34,39 @@ class Evaluator:
 
     def __init__(self, problem: Problem, center: Tensors, directions: Sequence[Tensors]) -> None:
         self._problem, self._center, self._directions = problem, center, directions
+        self._quick: Quick | None = None
+        self._sought = False
 
     def __call__(self, points: NDArray[np.float64]) -> NDArray[np.float64]:
         """Return what is measured at points (P, D), as (P, 1 + metrics): the loss, then the metrics."""
         problem = self._problem
         with kept(problem.model, training=problem.training), torch.no_grad():
-            return np.array([measure(problem, self._weights(point)) for point in points.tolist()])
+            if not self._sought:
+                self._quick, self._sought = find_quick(problem, self._center, self._directions), True
+            values = np.array(self._measured(points.tolist())).reshape(len(points), len(problem.names))
+            for place in np.flatnonzero(~np.isfinite(values).all(axis=1)):
+                values[place] = self._plainly(points[place].tolist())  # infinite, or NaN? The order of sums decides
+        return values
 
-    def _weights(self, point: Sequence[float]) -> dict[str, torch.Tensor]:
-        found = {name: tensor.clone() for name, tensor in self._center.items()}
-        for x, direction in zip(point, self._directions, strict=True):
-            for name, tensor in direction.items():
-                found[name] += x * tensor
+    def __reduce__(self) -> tuple[Any, ...]:
+        return type(self), (self._problem, self._center, self._directions)
+
+    def _measured(self, points: Sequence[Sequence[float]]) -> list[list[float]]:
+        if self._quick is None:
+            return [self._plainly(point) for point in points]
+        found: list[list[float]] = []
+        self._quick.visit(points, lambda outputs: found.append(judge(self._problem, outputs, quick_loss)))
         return found
+
+    def _plainly(self, point: Sequence[float]) -> list[float]:
+        return measure(self._problem, weights_at(self._center, self._directions, point))
 
 
 def measure(problem: Problem, weights: Tensors) -> list[float]:
-    """Return the loss and the metrics at some weights; the model must be in its mode already."""
+    """Return the loss and the metrics at some weights, the plain way; the model must be in its mode already."""
     start_chance()
     if problem.batch_norm == "re-estimated":
         buffers = re_estimated_buffers(problem, weights)
     else:
         buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
-    sums, count = torch.zeros(1 + len(problem.metrics), dtype=torch.float64), 0
-    for inputs, targets in problem.batches:
-        outputs = functional_call(problem.model, {**weights, **buffers}, _arguments(inputs), _keywords(inputs))
-        size = size_of(targets)
-        values = [problem.criterion(outputs, targets), *(each(outputs, targets) for each in problem.metrics.values())]
-        sums += size * torch.tensor([float(value) for value in values], dtype=torch.float64)
-        count += size
-    return (sums / count).tolist()
-
-
-def _arguments(inputs: Any) -> tuple[Any, ...]:
-    if isinstance(inputs, Mapping):
-        return ()
-    return tuple(inputs) if isinstance(inputs, list | tuple) else (inputs,)
-
-
-def _keywords(inputs: Any) -> dict[str, Any]:
-    return dict(inputs) if isinstance(inputs, Mapping) else {}
-
-
-__all__ = ["Evaluator", "call", "measure"]
+    return judge(problem, (call_with(problem, weights, inputs, buffers) for inputs, _ in problem.batches))

@@ -1,0 +1,95 @@
+"""Which shortcuts are true of a model: tried, and believed only where the outputs are those of a plain call."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Protocol
+
+import torch
+from torch import nn
+from torch.utils._pytree import tree_flatten
+
+from explainer.sampler.blend import Tensors, weights_at
+from explainer.sampler.lent import LentModel, Points, Shortcuts
+from explainer.sampler.problem import Problem, call_with, start_chance
+
+_RELATIVE = 1e-5  # to the largest number of an output: what sums in another order differ by in a deep network
+
+
+class Quick(Protocol):
+    """A way to a model's outputs at many points."""
+
+    def visit(self, points: Points, receive: Callable[[Iterator[Any]], None]) -> None:
+        """Hand over the outputs of each batch in turn, at each point in turn."""
+
+
+def find_quick(problem: Problem, center: Tensors, directions: Sequence[Tensors]) -> Quick | None:
+    """Return the quickest way that gives what a plain call gives; None where none does, or nothing can be gained.
+
+    Each is tried at the center and one unit along every direction, on all batches.
+    """
+    if not directions or problem.batch_norm == "re-estimated" or not _is_open(problem.model):
+        return None
+    probes = [[0.0] * len(directions), [1.0] * len(directions)]
+    expected = [_plain_outputs(problem, weights_at(center, directions, point)) for point in probes]
+    for how in _shortcuts(problem):
+        try:
+            quick = LentModel(problem, center, directions, how)
+            if _gives(quick, probes, expected):
+                return quick
+        except Exception:  # whatever a model raises when it is called in a way that it was not written for
+            continue
+    return None
+
+
+def _is_open(model: nn.Module) -> bool:
+    """Whether a model's weights are ordinary numbers, and its code is Python's to call."""
+    compiled = any(each._compiled_call_impl is not None or hasattr(each, "_orig_mod") for each in model.modules())
+    return not compiled and all(each.dtype in (torch.float32, torch.float64) for each in model.parameters())
+
+
+def _shortcuts(problem: Problem) -> list[Shortcuts]:
+    """Return what may be tried, the quickest first."""
+    on_cpu = all(parameter.device.type == "cpu" for parameter in problem.model.parameters())
+    alone = on_cpu and not problem.training  # in train mode, examples of a batch have to do with each other
+    images = on_cpu and any(type(module) is nn.Conv2d for module in problem.model.modules())
+    every = [
+        Shortcuts(chunked, shared, channels_last)
+        for chunked in (True, False)
+        for shared in (True, False)
+        for channels_last in (True, False)
+    ]
+    return [how for how in every if (alone or not how.chunked) and (not how.channels_last or (images and how.shared))]
+
+
+def _plain_outputs(problem: Problem, weights: Tensors) -> list[Any]:
+    start_chance()
+    buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
+    return [call_with(problem, weights, inputs, buffers) for inputs, _ in problem.batches]
+
+
+def _gives(quick: Quick, points: Points, expected: Sequence[Sequence[Any]]) -> bool:
+    found: list[bool] = []
+
+    def receive(outputs: Iterator[Any]) -> None:
+        found.append(all(_equal(*pair) for pair in zip(outputs, expected[len(found)], strict=True)))
+
+    quick.visit(points, receive)
+    return all(found)
+
+
+def _equal(output: Any, expected: Any) -> bool:
+    (leaves, structure), (others, expected_structure) = tree_flatten(output), tree_flatten(expected)
+    return structure == expected_structure and all(
+        isinstance(leaf, torch.Tensor) and isinstance(other, torch.Tensor) and _close(leaf, other)
+        for leaf, other in zip(leaves, others, strict=True)
+    )
+
+
+def _close(output: torch.Tensor, expected: torch.Tensor) -> bool:
+    if output.shape != expected.shape or output.dtype != expected.dtype:
+        return False
+    if not output.dtype.is_floating_point:
+        return torch.equal(output, expected)
+    largest = expected[expected.isfinite()].abs().max() if bool(expected.isfinite().any()) else 0.0
+    return torch.allclose(output, expected, rtol=0, atol=_RELATIVE * float(largest), equal_nan=True)

@@ -1,0 +1,218 @@
+"""The loss at points of a plane is what a plain loop over `functional_call` returns, whatever shortcut was taken."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import networks
+import numpy as np
+import pytest
+import torch
+from torch import nn
+from torch.func import functional_call
+
+from explainer.sampler.evaluation import Evaluator
+from explainer.sampler.problem import Problem, pose
+
+Tensors = dict[str, torch.Tensor]
+
+
+class Reader(nn.Module):
+    """A transformer with an embedding whose weights are also those of its head; takes keywords or a tuple."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.embedding = nn.Embedding(11, 8)
+        self.layer = nn.TransformerEncoderLayer(8, 2, 16, batch_first=True, dropout=0.2)
+        self.norm = nn.LayerNorm(8)
+        self.head = nn.Linear(8, 11)
+        self.head.weight = self.embedding.weight
+
+    def forward(self, tokens: torch.Tensor, scale: torch.Tensor) -> torch.Tensor:
+        seen = self.layer(self.embedding(tokens) * scale[:, :, None])
+        return self.head(self.norm(seen).mean(dim=1))
+
+
+class OfItsBatch(nn.Module):
+    """Adds to each example what the others of its batch are, as much as a weight says, which is zero at first."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.share, self.last = nn.Linear(5, 6), nn.Parameter(torch.zeros(())), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.first(x))
+        return self.last(x + self.share * x.mean(dim=0))
+
+
+class Counting(nn.Module):
+    """Counts its calls in a buffer, in eval mode too, and reads the count."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 3)
+        self.register_buffer("calls", torch.zeros(()))
+        self.register_buffer("replaced", torch.zeros(()))
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        self.calls += 1
+        self.replaced = self.replaced + 1
+        return self.first(x) * self.calls * self.replaced
+
+
+class Twice(nn.Module):
+    """Calls its first layer twice with its input, the second time to change what comes out in place."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.last = nn.Linear(5, 6), nn.Linear(6, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        one, two = self.first(x), self.first(x).mul_(0.5).tanh_()
+        return self.last(one * two)
+
+
+class WritesItsInput(nn.Module):
+    """Scales a copy of its input in place between two calls of its first layer."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = nn.Linear(5, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        same = x.view_as(x)
+        one = self.first(same)
+        x = x.clone()
+        x.mul_(2)
+        return one + torch.sin(self.first(x))
+
+
+def tabular(examples: int = 300, classes: int = 3) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(1)
+    return torch.randn(examples, 5, generator=generator), torch.randint(0, classes, (examples,), generator=generator)
+
+
+def images(examples: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
+    generator = torch.Generator().manual_seed(2)
+    return torch.randn(examples, 1, 6, 6, generator=generator), torch.randint(0, 3, (examples,), generator=generator)
+
+
+def sentences(examples: int = 24) -> tuple[dict[str, torch.Tensor], torch.Tensor]:
+    generator = torch.Generator().manual_seed(3)
+    tokens = torch.randint(0, 11, (examples, 7), generator=generator)
+    scale = torch.rand(examples, 7, generator=generator)
+    return {"tokens": tokens, "scale": scale}, torch.randint(0, 11, (examples,), generator=generator)
+
+
+def pairs() -> list[Any]:
+    inputs, targets = sentences()
+    return [((inputs["tokens"][part], inputs["scale"][part]), targets[part]) for part in (slice(0, 9), slice(9, 24))]
+
+
+def accuracy(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return (outputs.view(len(targets), -1).argmax(dim=1) == targets).double().mean()
+
+
+def deep() -> nn.Module:
+    return nn.Sequential(
+        nn.Flatten(), nn.Linear(36, 20), nn.Tanh(), nn.Linear(20, 12), nn.GELU(), nn.Dropout(0.5), nn.Linear(12, 3)
+    )
+
+
+def probabilities() -> nn.Module:
+    return nn.Sequential(nn.Linear(5, 6), nn.ReLU(inplace=True), nn.Linear(6, 3), nn.LogSoftmax(dim=1))
+
+
+def regression(examples: int = 100) -> tuple[torch.Tensor, torch.Tensor]:
+    inputs, _ = tabular(examples)
+    return inputs, inputs[:, :3].sin()
+
+
+CASES: dict[str, tuple[Callable[[], nn.Module], Any, Any, str]] = {
+    "an MLP": (networks.mlp, tabular(), nn.CrossEntropyLoss(), "eval"),
+    "an MLP in train mode": (networks.mlp, tabular(), nn.CrossEntropyLoss(), "train"),
+    "an MLP on several batches": (
+        networks.mlp,
+        [tabular(70), (tabular(31)[0] * 2, tabular(31)[1])],
+        nn.CrossEntropyLoss(label_smoothing=0.1),
+        "eval",
+    ),
+    "an MLP with dropout": (deep, images(), nn.CrossEntropyLoss(weight=torch.tensor([1.0, 2.0, 0.5])), "eval"),
+    "an MLP with dropout in train mode": (deep, images(), nn.CrossEntropyLoss(), "train"),
+    "log-softmax": (probabilities, tabular(), nn.NLLLoss(), "eval"),
+    "a functional loss": (networks.mlp, tabular(), nn.functional.cross_entropy, "eval"),
+    "regression": (networks.mlp, regression(), nn.MSELoss(), "eval"),
+    "a line": (lambda: nn.Linear(5, 3), regression(), nn.MSELoss(), "eval"),
+    "float64": (lambda: networks.mlp().double(), (tabular()[0].double(), tabular()[1]), nn.CrossEntropyLoss(), "eval"),
+    "a CNN with batch norm": (networks.Residual, images(), nn.CrossEntropyLoss(), "eval"),
+    "a CNN with batch norm and dropout in train mode": (
+        networks.Residual,
+        [images(40), images(24)],
+        nn.CrossEntropyLoss(),
+        "train",
+    ),
+    "a transformer": (Reader, sentences(), nn.CrossEntropyLoss(), "eval"),
+    "a transformer, tuples, two batches": (Reader, pairs(), nn.CrossEntropyLoss(), "eval"),
+    "a transformer in train mode": (Reader, pairs(), nn.CrossEntropyLoss(), "train"),
+    "examples that see each other": (OfItsBatch, tabular(), nn.CrossEntropyLoss(), "eval"),
+    "a buffer that counts": (Counting, [tabular(40), tabular(30)], nn.CrossEntropyLoss(), "eval"),
+    "a first layer called twice": (Twice, tabular(), nn.CrossEntropyLoss(), "eval"),
+    "a first layer called with more than the input": (WritesItsInput, tabular(), nn.CrossEntropyLoss(), "eval"),
+}
+
+
+def drawn(model: nn.Module, seed: int, scale: float = 0.5) -> Tensors:
+    generator = torch.Generator().manual_seed(seed)
+    return {
+        name: scale * torch.randn(each.shape, generator=generator).to(each) for name, each in model.named_parameters()
+    }
+
+
+def grid(side: int = 6) -> np.ndarray:
+    u, v = np.linspace(-1.3, 1.1, side), np.linspace(-0.7, 1.5, side + 1)
+    return np.stack(np.meshgrid(u, v), axis=-1).reshape(-1, 2)
+
+
+def plain_loop(problem: Problem, center: Tensors, directions: list[Tensors], points: np.ndarray) -> np.ndarray:
+    """What one would write with torch alone; dropout draws the same at every point."""
+    found = []
+    model = copy.deepcopy(problem.model).train(problem.training)
+    for u, v in points.tolist():
+        weights = {name: each + u * directions[0][name] + v * directions[1][name] for name, each in center.items()}
+        torch.default_generator.manual_seed(0)
+        sums, count = np.zeros(1 + len(problem.metrics)), 0
+        buffers = {name: each.clone() for name, each in model.named_buffers()}
+        for inputs, targets in problem.batches:
+            arguments = inputs if isinstance(inputs, tuple) else () if isinstance(inputs, dict) else (inputs,)
+            keywords = inputs if isinstance(inputs, dict) else {}
+            with torch.no_grad():
+                outputs = functional_call(model, {**weights, **buffers}, arguments, keywords)
+                values = [each(outputs, targets) for each in (problem.criterion, *problem.metrics.values())]
+            sums += len(targets) * np.array(list(map(float, values)))
+            count += len(targets)
+        found.append(sums / count)
+    return np.array(found)
+
+
+def posed(name: str) -> tuple[Problem, Tensors, list[Tensors]]:
+    make, data, criterion, mode = CASES[name]
+    model = networks.seeded(make)
+    metrics = {"accuracy": accuracy} if "CNN" in name or "MLP" in name else None
+    problem = pose(model, criterion, data, metrics, "as is", mode)
+    center = {each: tensor.detach().clone() for each, tensor in model.named_parameters()}
+    return problem, center, [drawn(model, 11), drawn(model, 12)]
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_every_point_is_what_a_plain_loop_gives(name: str) -> None:
+    problem, center, directions = posed(name)
+    chance, points = torch.get_rng_state(), grid()
+    found = Evaluator(problem, center, directions)(points)
+    assert torch.equal(torch.get_rng_state(), chance)
+    np.testing.assert_allclose(found[:, 0], plain_loop(problem, center, directions, points)[:, 0], rtol=1e-5)
+    assert np.ptp(found[:, 0]) > 0.1  # a plane on which nothing happens would prove nothing
+    np.testing.assert_allclose(
+        found[:, 1:], plain_loop(problem, center, directions, points)[:, 1:], atol=1.5 / problem.examples
+    )  # one example may stand on the border between two classes

@@ -44,8 +44,10 @@ explainer/baseline.py         | trace                                           
 explainer/operations.py       | numpy                                                                    |
 explainer/chain.py            | numpy trace architecture operations                                      |
 explainer/predictions.py      | numpy trace                                                              |
-explainer/surface.py          | numpy                                                                   | surface_folder
-explainer/surface_folder.py   | numpy safetensors surface untrusted                                      |
+explainer/walk.py             | numpy                                                                    |
+explainer/surface.py          | numpy walk                                                              | surface_folder
+explainer/array_file.py       | numpy storage untrusted                                                  |
+explainer/surface_folder.py   | numpy surface array_file untrusted                                       |
 explainer/sampler             | explainer torch numpy trace recordings surface recorder                  | scipy
 explainer/sampler/resuming.py | numpy surface untrusted                                                  |
 explainer/sampler/telling.py  |                                                                          | rich
@@ -56,6 +58,8 @@ explainer/verify/comparing.py | numpy                                           
 explainer/lessons             | torch numpy trace recorder sampler                                       | sklearn
 explainer/lessons/__init__.py | explainer trace                                                          |
 explainer/lessons/catalogue.py |                                                                         |
+explainer/lessons/own_axes.py | numpy trace                                                              |
+explainer/lessons/teaching.py | torch trace surface sampler                                              |
 explainer/lessons/surfaces.py | numpy trace surface                                                      | sampler
 explainer/lessons/vision.py   | torch                                                                    |
 explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline     |

@@ -24,16 +24,25 @@ if TYPE_CHECKING:
     from explainer.lessons.surfaces import lesson_slice as lesson_slice
     from explainer.lessons.surfaces import lesson_surface as lesson_surface
     from explainer.lessons.surfaces import problem_of as problem_of
+    from explainer.lessons.teaching import teaching_slice as teaching_slice
+    from explainer.lessons.teaching import teaching_surface as teaching_surface
 
 Progress = Callable[[int, int], None]  # called with the steps done and the steps in all
 
 _RECIPE = 2  # raised whenever a lesson comes out otherwise than before with the same settings
-_OF_SURFACES = ("lesson_sequence", "lesson_slice", "lesson_surface", "problem_of")
+_HOMES = {  # bound when they are first used: listing lessons needs none of them
+    "lesson_sequence": "surfaces",
+    "lesson_slice": "surfaces",
+    "lesson_surface": "surfaces",
+    "problem_of": "surfaces",
+    "teaching_slice": "teaching",
+    "teaching_surface": "teaching",
+}
 
 
 def __getattr__(name: str) -> Any:
-    if name in _OF_SURFACES:
-        return getattr(import_module("explainer.lessons.surfaces"), name)
+    if name in _HOMES:
+        return getattr(import_module(f"explainer.lessons.{_HOMES[name]}"), name)
     raise AttributeError(f"module 'explainer.lessons' has no attribute {name!r}")
 
 

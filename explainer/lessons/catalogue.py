@@ -19,7 +19,9 @@ class Lesson:
     Attributes:
         settings: What can be chosen, with its default.
         presets: Named choices of several settings.
-        runs: By name the settings in which the runs of a comparison differ; empty where there is one run only.
+        runs: By name the settings in which the runs of a comparison differ; empty where there is one run only. The
+            first is that of the default settings.
+        view: Where the weights' own plane or line is looked at: (from, to) of each weight; empty where there are more.
     """
 
     name: str
@@ -27,6 +29,7 @@ class Lesson:
     settings: Settings
     presets: Mapping[str, Settings] = field(default_factory=dict)
     runs: Mapping[str, Settings] = field(default_factory=dict)
+    view: tuple[tuple[float, float], ...] = ()
 
     def with_settings(self, preset: str | None = None, run: str | None = None, **chosen: Any) -> dict[str, Any]:
         """Return all settings: the defaults, then the preset's, then the run's, then those chosen.
@@ -65,6 +68,8 @@ def _rates(*rates: float) -> dict[str, Settings]:
     return {f"α = {rate}": {"learning_rate": rate} for rate in rates}
 
 
+_SGD: Settings = {"optimizer": "SGD", "momentum": 0.0}  # any optimizer of torch by its name
+
 LESSONS = {
     lesson.name: lesson
     for lesson in (
@@ -89,16 +94,69 @@ LESSONS = {
             {"learning_rate": 0.1, "steps": 200, "seed": 0},
         ),
         Lesson(
+            "line",
+            "A straight line through points with noise, by mean squared error; two weights, the loss is a bowl.",
+            {**_SGD, "learning_rate": 0.1, "w": -1.0, "b": 2.0, "steps": 80},
+            view=((-2.0, 3.0), (-1.5, 3.0)),
+        ),
+        Lesson(
             "trough",
             "ℓ = w², one weight in a trough: it arrives, bounces in, bounces for ever, flies out.",
             {"learning_rate": 0.1, "start": 1.0, "steps": 20},
             runs=_rates(0.1, 0.9, 1.0, 1.1),
+            view=((-1.5, 1.5),),
+        ),
+        Lesson(
+            "ravine",
+            "ℓ = ½ (w1² + 20·w2²), steep across and flat along, for three optimizers.",
+            {**_SGD, "learning_rate": 0.09, "w1": -4.0, "w2": 1.0, "steps": 60},
+            runs={
+                "SGD": {},
+                "momentum": {"momentum": 0.9, "learning_rate": 0.02},
+                "Adam": {"optimizer": "Adam", "learning_rate": 0.3},
+            },
+            view=((-5.0, 5.0), (-2.0, 2.0)),
+        ),
+        Lesson(
+            "two-weights",
+            "The smallest network, x → w1 → tanh → w2 → ŷ: two valleys, and the start decides in which one ends.",
+            {**_SGD, "learning_rate": 0.1, "w1": -0.6, "w2": 0.8, "steps": 80},
+            runs={"to the right": {"w1": -0.6}, "to the left": {"w1": -0.7}},
+            view=((-2.5, 2.5), (-2.0, 2.0)),
         ),
         Lesson(
             "learning-rates",
             "The network of digits from one start with several learning rates, all images in every step.",
-            {"learning_rate": 0.05, "steps": 150, "seed": 3},
+            {"learning_rate": 0.05, "steps": 150, "seed": 5},
             runs=_rates(0.05, 0.003, 0.1, 0.3, 0.5),  # the one that arrives first: pictures are centred on its end
+        ),
+        Lesson(
+            "sine",
+            "A network with one hidden layer becomes sin 2x, unless its activation is linear.",
+            {"activation": "ReLU", "width": 64, "learning_rate": 0.003, "steps": 3000, "seed": 0},
+            runs={
+                "ReLU": {"activation": "ReLU"},
+                "tanh": {"activation": "tanh"},
+                "identity": {"activation": "identity"},
+                "identity, 4 wide": {"activation": "identity", "width": 4},
+            },
+        ),
+        Lesson(
+            "depth",
+            "Eight layers of 32 read digits, or do not: how much of the gradient reaches the first layer.",
+            {
+                "activation": "sigmoid",
+                "initialisation": "Xavier",
+                "learning_rate": 0.1,
+                "batch_size": 64,
+                "epochs": 20,
+                "seed": 42,
+            },
+            runs={
+                "sigmoid": {"activation": "sigmoid", "initialisation": "Xavier"},
+                "ReLU": {"activation": "ReLU", "initialisation": "torch"},
+                "He ReLU": {"activation": "ReLU", "initialisation": "He"},
+            },
         ),
     )
 }

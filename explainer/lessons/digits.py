@@ -14,6 +14,7 @@ from torch import nn
 
 from explainer.errors import LessonError, MissingDependency
 from explainer.lessons import Progress
+from explainer.lessons.walking import Problem
 from explainer.recorder import record
 
 
@@ -57,9 +58,7 @@ def images(data: str = "sklearn", data_dir: str | Path | None = None, download: 
     raise LessonError(f"lesson 'digits' has no data {data!r}: it is 'sklearn' or 'mnist'")
 
 
-def problem(
-    *, data: str, data_dir: str | Path | None, download: bool, seed: int, **_: Any
-) -> tuple[nn.Sequential, nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+def problem(*, data: str, data_dir: str | Path | None, download: bool, seed: int, **_: Any) -> Problem:
     """Return the network, untrained, its criterion, and the images it learns from, (image, 784), with their digits."""
     digits = images(data, data_dir, download)
     return model(seed), nn.NLLLoss(), (digits.train, digits.train_digits)
@@ -85,7 +84,7 @@ def run(
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
     epoch = -(-len(digits.train) // batch_size)  # steps in an epoch
     steps = epochs * epoch if steps is None else steps
-    chosen = _sparse(steps, epoch)
+    chosen = sparse(steps, epoch)
     firsts = torch.stack([(digits.test_digits == digit).nonzero()[0, 0] for digit in range(10)])
     probe = (digits.test[firsts], digits.test_digits[firsts])
     with record(
@@ -131,7 +130,7 @@ def accuracy(network: nn.Module, inputs: torch.Tensor, digits: torch.Tensor) -> 
     return float((network(inputs).argmax(dim=1) == digits).float().mean())
 
 
-def _sparse(steps: int, epoch: int) -> Callable[[int], bool]:
+def sparse(steps: int, epoch: int) -> Callable[[int], bool]:
     """Choose the steps to record: the first, where most happens, then every so often, ends of epochs, and the last."""
     stride = max(1, steps // 40)
     few_epochs = steps <= 30 * epoch

@@ -17,6 +17,7 @@ import numpy as np
 
 from explainer.errors import SurfaceError, TraceError
 from explainer.lessons import LESSONS, Progress, _digest, record_runs, room, runs_folder
+from explainer.lessons.own_axes import axes_of, own_line, own_plane, shown
 from explainer.surface import Surface, SurfaceSequence, open_surface, open_surface_sequence
 from explainer.trace import Trace
 
@@ -57,7 +58,8 @@ def lesson_surface(
 
     Args:
         of: A trace of a lesson; several by name, whose walks are drawn on one surface; or a lesson's name.
-        plane: As in `loss_surface`. Without it the two weights themselves where the model has two, else "pca".
+        plane: As in `loss_surface`, or "weights", the two weights themselves where the model has two. By default those,
+            else "pca".
         progress: Called with the points done and the points in all.
         again: Compute it even if it was computed before.
         options: What else `loss_surface` takes.
@@ -68,19 +70,21 @@ def lesson_surface(
     """
     traces = _traces(of)
     first = next(iter(traces.values()))
-    two = _names_of_two_weights(first)
-    if first.model.parameter_count == 1:
-        raise SurfaceError(
-            f"the model of lesson {_origin(first)[0]!r} has one weight: its loss is a line, lesson_slice"
-        )
+    weights = len(LESSONS[_origin(first)[0]].view)
+    if weights == 1:
+        raise SurfaceError(f"lesson {_origin(first)[0]!r} has one weight, which makes no surface: see lesson_slice")
     if plane is None:
-        plane = "pca" if two is None else "weights"
+        plane = "weights" if weights == 2 else "pca"
+    if plane == "weights" and weights != 2:
+        raise SurfaceError(f"plane='weights' is for models of two, not for those of lesson {_origin(first)[0]!r}")
     asked = {"plane": plane, "resolution": resolution, **options}
 
     def compute() -> Surface:
         from explainer.sampler import loss_surface
 
-        chosen = {**options, **(_plane_of_weights(first) if plane == "weights" else {"plane": plane})}
+        chosen = {"plane": plane, **options}
+        if plane == "weights":
+            chosen = {"span": shown(*traces.values()), **options, **own_plane(first)}
         found = loss_surface(
             *_common_problem(traces),
             trace=traces if len(traces) > 1 else first,
@@ -135,9 +139,9 @@ def lesson_slice(of: Trace | str, **options: Any) -> Slice:
     from explainer.sampler import loss_slice
 
     trace = _only(_traces(of))
-    if trace.model.parameter_count == 1 and "direction" not in options:
-        ((name, values),) = trace.parameters.items()
-        options = {"center": {name: np.zeros_like(values[0])}, "direction": {name: np.ones_like(values[0])}, **options}
+    if len(LESSONS[_origin(trace)[0]].view) == 1 and not options.keys() & {"direction", "to"}:
+        view = shown(trace)
+        options = {"span": view[0] if view else None, **own_line(trace), **options}
     return loss_slice(*problem_of(trace), trace=trace, **options)
 
 
@@ -174,45 +178,25 @@ def _common_problem(traces: Mapping[str, Trace]) -> tuple[Any, Any, Any]:
     Raises:
         TraceError: They are of different problems.
     """
-    first = next(iter(traces.values()))
-    name, settings = _origin(first)
-    what = _settings_of_problem(name)
-    for run, trace in traces.items():
-        other, chosen = _origin(trace)
-        differ = [each for each in what if chosen.get(each) != settings.get(each)]
-        if other != name or differ:
-            raise TraceError(
-                f"the runs {next(iter(traces))!r} and {run!r} have no surface in common: they are of the lessons "
-                f"{name!r} and {other!r}"
-                + (f" and differ in {', '.join(differ)}" if differ and other == name else "")
-                + "; draw one for each"
+    (first, trace), *others = traces.items()
+    model, criterion, data = problem_of(trace)
+    for run, other in others:
+        of_other = problem_of(other)
+        differ = [
+            what
+            for what, same in (
+                ("model", repr(of_other[0]) == repr(model)),
+                ("criterion", repr(of_other[1]) == repr(criterion)),
+                ("data", all(one.equal(another) for one, another in zip(of_other[2], data, strict=True))),
             )
-    return problem_of(first)
-
-
-def _settings_of_problem(name: str) -> list[str]:
-    """Return which settings decide on a lesson's model and data, rather than on the walk."""
-    import inspect
-
-    kinds = inspect.signature(room(name).problem).parameters.values()
-    return [each.name for each in kinds if each.kind is not each.VAR_KEYWORD and each.name not in ("seed", "start")]
-
-
-def _names_of_two_weights(trace: Trace) -> list[str] | None:
-    """Return how a model's two weights are called; None where it has more or fewer."""
-    if trace.model.parameter_count != 2:
-        return None
-    return [
-        name if trace.parameters[name].shape[1:] in ((), (1,), (1, 1)) else f"{name}[{place}]"
-        for name in trace.parameters
-        for place in range(trace.parameters[name][0].size)
-    ]
-
-
-def _plane_of_weights(trace: Trace) -> dict[str, Any]:
-    """Return the plane whose u and v are the two weights themselves."""
-    zero = {name: np.zeros_like(values[0]) for name, values in trace.parameters.items()}
-    return {"center": zero, "plane": [np.array([1.0, 0.0]), np.array([0.0, 1.0])]}
+            if not same
+        ]
+        if differ:
+            raise TraceError(
+                f"the runs {first!r} and {run!r} differ in their {' and '.join(differ)}, so that they have no surface "
+                "in common; draw one for each"
+            )
+    return model, criterion, data
 
 
 def _told(surface: Surface, trace: Trace, plane: object) -> Surface:
@@ -222,7 +206,7 @@ def _told(surface: Surface, trace: Trace, plane: object) -> Surface:
     name, settings = _origin(trace)
     notes = {**surface.notes, "lesson": name, "settings": settings, "examples": trace.notes.get("data", "")}
     if plane == "weights":
-        notes["axes"] = _names_of_two_weights(trace)
+        notes["axes"] = axes_of(trace)
     return replace(surface, notes=notes)
 
 

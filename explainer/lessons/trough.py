@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from explainer.lessons import Progress
-from explainer.recorder import record
+from explainer.lessons.walking import Problem, optimizer_called, walk
 
 SAYS = "ℓ = w²: one weight, one example, float64"
 
@@ -27,37 +27,25 @@ class Trough(nn.Module):
         super().__init__()
         self.w = nn.Parameter(torch.tensor([start], dtype=torch.float64))
 
-    def forward(self, inputs: torch.Tensor) -> torch.Tensor:
-        """Return w·x of inputs (example, 1)."""
-        return self.w * inputs
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        """Return ŷ of x, (example, 1)."""
+        return self.w * x
+
+    @torch.no_grad()
+    def gradient(self, x: torch.Tensor, y: torch.Tensor) -> tuple[float]:
+        """Return dℓ/dw of ℓ = mean (ŷ − y)², by hand: 2w."""
+        return (float((2 * (self(x) - y) * x).mean()),)
 
 
-def loss(w: float) -> float:
-    """Return ℓ = w²."""
-    return w * w
-
-
-def gradient(w: float) -> float:
-    """Return dℓ/dw = 2w."""
-    return 2 * w
-
-
-def problem(*, start: float, **_: Any) -> tuple[Trough, nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+def problem(*, start: float, **_: Any) -> Problem:
     """Return the weight at its start, squared error, and the one example."""
-    inputs = torch.ones(1, 1, dtype=torch.float64)
-    return Trough(start), nn.MSELoss(), (inputs, torch.zeros_like(inputs))
+    x = torch.ones(1, 1, dtype=torch.float64)
+    return Trough(start), nn.MSELoss(), (x, torch.zeros_like(x))
 
 
 def run(
     folder: Path, *, about: Mapping[str, Any], learning_rate: float, start: float, steps: int, progress: Progress
 ) -> None:
     """Walk down by gradient descent, every step recorded."""
-    model, criterion, (inputs, targets) = problem(start=start)
-    optimizer = torch.optim.SGD(model.parameters(), lr=learning_rate)
-    with record(model, folder, criterion=criterion, optimizer=optimizer, overwrite=True) as recorder:
-        recorder.note(**about, data=SAYS)
-        for step in range(steps):
-            optimizer.zero_grad()
-            criterion(model(inputs), targets).backward()
-            optimizer.step()
-            progress(step + 1, steps)
+    optimizing = optimizer_called("SGD", learning_rate)
+    walk(problem(start=start), optimizing, steps, folder=folder, notes={**about, "data": SAYS}, progress=progress)

@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from explainer.lessons import Progress
+from explainer.lessons.walking import Problem
 from explainer.recorder import record
 
 
@@ -30,7 +31,7 @@ def examples(count: int = 64) -> tuple[torch.Tensor, torch.Tensor]:
     return inputs, inputs[:, :1] - inputs[:, 1:]
 
 
-def problem(*, seed: int, **_: Any) -> tuple[nn.Sequential, nn.Module, tuple[torch.Tensor, torch.Tensor]]:
+def problem(*, seed: int, **_: Any) -> Problem:
     """Return the untrained network, its criterion, and all examples."""
     return model(seed), nn.MSELoss(), examples()
 

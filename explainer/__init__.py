@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from explainer.surface import Slice as Slice
     from explainer.surface import Surface as Surface
     from explainer.surface import SurfaceSequence as SurfaceSequence
+    from explainer.surface import open_slice as open_slice
     from explainer.surface import open_surface as open_surface
     from explainer.surface import open_surface_sequence as open_surface_sequence
     from explainer.trace import Trace as Trace
@@ -48,6 +49,7 @@ _HOMES = {
     "Slice": "explainer.surface",
     "Surface": "explainer.surface",
     "SurfaceSequence": "explainer.surface",
+    "open_slice": "explainer.surface",
     "open_surface": "explainer.surface",
     "open_surface_sequence": "explainer.surface",
     "Trace": "explainer.trace",

@@ -15,50 +15,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explainer.errors import SurfaceError
+from explainer.walk import Floats, Walk, check, check_axis, seal, sealed, share
 
-Floats = NDArray[np.float64]
 Weights = Mapping[str, NDArray[Any]]  # by parameter name
 
 
 @dataclass(frozen=True)
-class Walk:
-    """The recorded walk of one run, beside a plane of two directions or a line of one.
-
-    Three losses stand at each step, and where they differ, the picture is not the walk. Recorded: of that step's batch.
-    True: of the recorded weights, on the surface's data. On the plane: of the nearest point of the plane.
-
-    Attributes:
-        steps: (S,) the recorded step numbers.
-        path: (S, D) where the walk's shadow falls on the plane: the nearest point to each step's weights.
-        losses: (S,) as recorded, each on its own batch; NaN where a step has none.
-        true_losses: (S,) at the recorded weights, on the surface's data.
-        plane_losses: (S,) at the shadow, on the surface's data.
-        off_plane: (S,) distance of the recorded weights from the plane, in the weights' own unit.
-        slopes: (S, D) ∂loss/∂u and ∂loss/∂v at the shadow, by autograd; NaN where they were not asked for.
-        captured: The share of Σ‖w − center‖² that lies in the plane; NaN for a walk that does not move.
-    """
-
-    steps: NDArray[np.int64]
-    path: Floats
-    losses: Floats
-    true_losses: Floats
-    plane_losses: Floats
-    off_plane: Floats
-    slopes: Floats
-    captured: float
-
-    @property
-    def gap(self) -> Floats:
-        """(S,) by how much the plane's loss differs from the true one: plane_losses − true_losses."""
-        return self.plane_losses - self.true_losses
-
-    def __len__(self) -> int:
-        return len(self.steps)
-
-
-@dataclass(frozen=True)
 class Sampled:
-    """What a `Surface` (two directions) and a `Slice` (one) have in common.
+    """What a `Surface` (two directions) and a `Slice` (one) have in common. Its arrays can be read only.
 
     Attributes:
         losses: On the grid; NaN and infinite where the model's loss is.
@@ -68,8 +32,9 @@ class Sampled:
         walks: By name; the first is the one that `path` and the like speak of.
         metrics: By name, on the same grid as the losses.
         data: What the loss is the loss of, in words: "1,437 examples".
-        batch_norm: How buffers of normalisation were treated: "as is", "re-estimated", or "none" where there are none.
-        notes: What else was said of the model and the data, such as {"model": "Sequential", "criterion": "NLLLoss"}.
+        batch_norm: Which statistics the norms had that keep running ones: "as is" (the model's), "re-estimated" (at
+            every point), "of each batch" (in train mode), or "none" where there are no such norms.
+        notes: What else was said: "model", "criterion", "mode", "center", and what is to be said of the directions.
     """
 
     losses: Floats
@@ -81,6 +46,22 @@ class Sampled:
     data: str = ""
     batch_norm: str = "none"
     notes: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        seal(self, "losses")
+        object.__setattr__(self, "center", sealed(self.center))
+        object.__setattr__(self, "directions", tuple(sealed(each) for each in self.directions))
+        object.__setattr__(self, "metrics", sealed(self.metrics))
+        for place, direction in enumerate(self.directions):
+            check(set(direction) == set(self.center), f"direction {place} is of other parameters than the center")
+            for name, center in self.center.items():
+                found = direction[name].shape
+                check(found == center.shape, f"{name!r} is {found} in direction {place}, and {center.shape} in all")
+        for name, walk in self.walks.items():
+            found = walk.path.shape[1]
+            check(found == len(self.directions), f"the path of the walk {name!r} has {found} coordinates")
+        for name, values in self.metrics.items():
+            check(values.shape == self.losses.shape, f"{name!r} is {values.shape}, and losses {self.losses.shape}")
 
     @property
     def walk(self) -> Walk:
@@ -169,6 +150,18 @@ class Surface(Sampled):
     tolerance: float | None = None
     worst: float = 0.0
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if not self.evaluated.size:
+            object.__setattr__(self, "evaluated", np.ones(self.losses.shape, np.bool_))
+        seal(self, "u", "v", "evaluated")
+        check(len(self.directions) == 2, f"a plane has two directions, and there are {len(self.directions)}")
+        check_axis("u", self.u)
+        check_axis("v", self.v)
+        for name in ("losses", "evaluated"):
+            found, wanted = getattr(self, name).shape, (len(self.v), len(self.u))
+            check(found == wanted, f"{name} of {wanted[1]} points along u and {wanted[0]} along v are {found}")
+
     @property
     def path(self) -> Floats:
         """(S, 2) where the first walk's shadow falls on the plane."""
@@ -204,8 +197,34 @@ class Surface(Sampled):
 
         return write(self, Path(folder))
 
+    def summary(self) -> str:
+        """Return what the surface is and how far it can be trusted, in a few lines of text."""
+        found = self.losses[np.isfinite(self.losses)]
+        heights = f"{found.min():.4g} to {found.max():.4g}" if found.size else "nowhere finite"
+        lost = f", {self.losses.size - found.size} of {self.losses.size} points not finite" if found.size else ""
+        lines = [
+            f"plane {self.plane!r}: {len(self.u)}×{len(self.v)} points, u {self.u[0]:.4g} to {self.u[-1]:.4g}, "
+            f"v {self.v[0]:.4g} to {self.v[-1]:.4g}",
+            f"loss {heights}{lost}; {self.data or 'data unknown'}; running statistics of norms: {self.batch_norm}",
+            f"evaluated {int(self.evaluated.sum())} of {self.evaluated.size} points"
+            + (
+                "" if self.tolerance is None else f"; the others within {self.worst:.2%} ({self.tolerance:.2%} allowed)"
+            ),
+        ]
+        for name, walk in self.walks.items():
+            text = f"{name}: {len(walk)} steps, {share(walk.captured)} of their variance in the plane"
+            if np.isfinite(walk.gap).any():
+                place = int(np.nanargmax(np.abs(walk.gap)))
+                text += (
+                    f"; at most {np.nanmax(walk.off_plane):.4g} off it; largest gap between the plane's loss and the "
+                    f"true one {walk.gap[place]:+.4g} at step {walk.steps[place]}"
+                )
+            lines.append(text)
+        return "\n".join(lines)
+
     def __repr__(self) -> str:
-        return f"<Surface {self.losses.shape[1]}×{self.losses.shape[0]}, plane {self.plane!r}, {self.data}>"
+        walks = "".join(f", {name}: {share(walk.captured)} captured" for name, walk in self.walks.items())
+        return f"<Surface {len(self.u)}×{len(self.v)}, plane {self.plane!r}, {self.data}{walks}>"
 
 
 @dataclass(frozen=True)
@@ -225,6 +244,13 @@ class Slice(Sampled):
     slope: float = float("nan")
     step: int | None = None
 
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        seal(self, "t")
+        check(len(self.directions) == 1, f"a line has one direction, and there are {len(self.directions)}")
+        check_axis("t", self.t)
+        check(self.losses.shape == self.t.shape, f"losses are {self.losses.shape}, and t is {self.t.shape}")
+
     @property
     def path(self) -> Floats:
         """(S,) where the first walk's shadow falls on the line."""
@@ -233,6 +259,22 @@ class Slice(Sampled):
     def weights_at(self, t: float) -> dict[str, NDArray[Any]]:
         """Return the weights at a point of the line, by parameter name, in the model's own dtypes."""
         return self._weights_at(t)
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the slice into a folder of its own: slice.json and slice.safetensors.
+
+        Raises:
+            SurfaceError: The folder holds something else, or cannot be written.
+        """
+        from explainer.surface_folder import write_slice
+
+        return write_slice(self, Path(folder))
+
+    def __repr__(self) -> str:
+        return (
+            f"<Slice {self.plane!r}, {len(self.t)} points from {self.t[0]:.3g} to {self.t[-1]:.3g}, {self.data}, "
+            f"loss {self.loss:.4g} and slope {self.slope:.4g} at 0>"
+        )
 
 
 @dataclass(frozen=True)
@@ -248,6 +290,11 @@ class SurfaceSequence(Sequence[Surface]):
     steps: NDArray[np.int64]
     surfaces: tuple[Surface, ...]
     step_losses: Floats
+
+    def __post_init__(self) -> None:
+        seal(self, "steps", "step_losses")
+        counts = {len(self.surfaces), *self.steps.shape, *self.step_losses.shape}
+        check(len(counts) == 1 and 0 not in counts, "a sequence has a step and a loss for each of its surfaces")
 
     @property
     def lowest(self) -> float:
@@ -279,6 +326,17 @@ class SurfaceSequence(Sequence[Surface]):
         return write_sequence(self, Path(folder))
 
 
+def open_slice(folder: str | Path) -> Slice:
+    """Open a slice that was saved.
+
+    Raises:
+        SurfaceError: There is none, it is damaged, or of a newer format.
+    """
+    from explainer.surface_folder import read_slice
+
+    return read_slice(Path(folder))
+
+
 def open_surface(folder: str | Path) -> Surface:
     """Open a surface that was saved.
 
@@ -299,3 +357,8 @@ def open_surface_sequence(folder: str | Path) -> SurfaceSequence:
     from explainer.surface_folder import read_sequence
 
     return read_sequence(Path(folder))
+
+
+__all__ = [
+    "Sampled", "Slice", "Surface", "SurfaceSequence", "Walk", "open_slice", "open_surface", "open_surface_sequence",
+]  # fmt: skip

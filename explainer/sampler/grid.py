@@ -4,22 +4,56 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from explainer.errors import ExplainerWarning
+from explainer.sampler.axes import grid_axes
 from explainer.sampler.batch_norm import running_norms, statistics_differ
 from explainer.sampler.means import Means, gathering
-from explainer.sampler.planes import Plane
-from explainer.sampler.problem import Problem
-from explainer.sampler.runs import Run, last_finite
+from explainer.sampler.planes import Plane, find_plane
+from explainer.sampler.problem import Problem, try_out
+from explainer.sampler.runs import Run, last_finite, read_runs
 from explainer.sampler.walks import measure_walk
 from explainer.sampler.weights import Tensors, given_weights, own_weights, to_array
 from explainer.surface import Surface, Walk
 
 Floats = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What a user asks of a surface, as `loss_surface` takes it."""
+
+    trace: Any
+    plane: Any
+    resolution: Any
+    span: Any
+    center: Any
+    seed: int
+    walk_steps: int | None
+    slopes: bool
+
+
+def draw_surface(problem: Problem, asked: Asked, means: Means, tolerance: float | None) -> Surface:
+    """Find the center, the plane, the walks and the axes, in this order, and measure the grid.
+
+    Raises:
+        SurfaceError: Something asked cannot be; what needs no work to be seen is said before long work begins.
+    """
+    grid_axes(asked.resolution, asked.span, ())
+    runs = read_runs(problem.model, asked.trace, asked.walk_steps)
+    weights, whose = choose_center(problem, asked.center, runs)
+    try_out(problem, weights)
+    plane = find_plane(problem, asked.plane, runs, weights, asked.seed)
+    plane = replace(plane, notes={"center": whose, **plane.notes})
+    walks = measure_walks(problem, plane, runs, slopes=asked.slopes)
+    least = 0.0 if plane.name in ("pca", "ends") else 1.0
+    axes = grid_axes(asked.resolution, asked.span, [walk.path for walk in walks.values()], least=least)
+    return measure_surface(problem, plane, axes, walks, means, tolerance)
 
 
 def measure_walks(problem: Problem, plane: Plane, runs: Sequence[Run], *, slopes: bool) -> dict[str, Walk]:

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from explainer.errors import SurfaceError, TraceError, unknown
@@ -18,7 +20,7 @@ from explainer.sampler.planes import Plane, given_direction, random_directions
 from explainer.sampler.problem import Criterion, Metric, Problem, pose, try_out
 from explainer.sampler.runs import read_runs, recorded_weights
 from explainer.sampler.weights import Tensors, combined, dot, given_weights, length, scaled
-from explainer.surface import Slice
+from explainer.surface import Slice, Walk
 from explainer.trace import Trace
 
 DIRECTIONS = ("gradient", "recorded gradient", "update", "random")
@@ -46,80 +48,89 @@ def loss_slice(
     """Evaluate a model's loss along a line through its weights; the model is left exactly as it was.
 
     A point t of the line is the weights center + t·direction. The slope at t = 0 is ∂loss/∂weights, by autograd, times
-    the direction.
+    the direction. What is not named here is as for `loss_surface`.
 
     Args:
-        model: As for `loss_surface`, and so are `criterion`, `data`, `metrics`, `batch_norm`, `mode`, `seed` and
-            `walk_steps`.
         trace: A run, whose walk is drawn beside the line.
-        step: The recorded step of the trace whose weights are the center; negative counts from the last.
-        direction: "gradient": of the loss at the center, by autograd, of length 1: uphill, t in the weights' own
-            distance. "recorded gradient": the step's own, of its batch, of length 1. "update": the step's, so that the
-            weights after it stand at t = 1. "random": filter-normalised. Or a mapping from parameter name to array, or
-            a flat vector.
-        to: Other weights instead of a direction, a model, a state dict or a mapping: they stand at t = 1.
-        resolution: Points along the line.
-        span: Half the line's length, or (from, to), in t. By default from −1 to 1, for "update" to 2, and with `to`
-            from −0.25 to 1.25.
-        center: The weights at t = 0, a model, a state dict or a mapping; by default the step's, else the model's own.
-
-    Returns:
-        The slice: losses (T,) at t (T,), the loss and its slope at 0.
+        step: Its recorded step whose weights are the center; a negative one counts from the last.
+        direction: "gradient": the loss's at the center, by autograd, of length 1: uphill, t a distance between weights;
+            "recorded gradient": the step's, of its own batch, of length 1; "update": the step's, so that the weights
+            after it stand at t = 1; "random": filter-normalised; or a mapping or flat vector.
+        to: Instead of a direction, the weights at t = 1: a model, a state dict or name → array.
+        span: Half the line, or (from, to), in t; by default −1 to 1, for "update" to 2, with `to` −0.25 to 1.25.
+        center: The weights at t = 0; by default the step's, else the model's own.
 
     Raises:
         SurfaceError: Something given cannot be used; the message says what, and what to do.
         TraceError: The step was not recorded.
     """
     problem = pose(model, criterion, data, metrics, batch_norm, mode)
+    ends = line_ends(span, _ENDS.get("line" if to is not None else str(direction), (-1.0, 1.0)))
+    t = axis(resolution, ends)
     runs = read_runs(problem.model, trace, walk_steps)
-    index = _index(trace, step)
-    if center is None and trace is not None and index is not None:
-        weights, whose = recorded_weights(trace, problem.model, index), f"step {int(trace.steps[index])}"
-        weights = given_weights(problem.model, weights, whose)
-    else:
-        weights, whose = choose_center(problem, center, ())
-    try_out(problem, weights)
+    base = _base(problem, trace, step, center)
+    try_out(problem, base.weights)
+    rise = _rise(problem, base)
+    line = _line(problem, rise, base, direction, to, seed)
+    return _measured(problem, line, t, rise, base, measure_walks(problem, line, runs, slopes=False))
+
+
+@dataclass(frozen=True)
+class _Base:
+    """Where a line begins: some weights, whose they are, and the recorded step that they are of."""
+
+    weights: Tensors
+    whose: str
+    trace: Trace | None
+    index: int | None  # of the step among the recorded
+
+
+@dataclass(frozen=True)
+class _Rise:
+    """The loss at a line's beginning, and its gradient, or why it has none."""
+
+    loss: float
+    gradient: Tensors
+    failure: SurfaceError | None = None
+
+
+def _base(problem: Problem, trace: Trace | None, step: int, center: Any) -> _Base:
+    if trace is None and step != -1:
+        raise SurfaceError(f"step={step} is one of a trace: give trace=…, or center=…")
+    index = None if trace is None else trace.index_of(step)
+    if center is not None or trace is None or index is None:
+        return _Base(*choose_center(problem, center, ()), trace, index)
+    whose = f"step {int(trace.steps[index])}"
+    weights = given_weights(problem.model, recorded_weights(trace, problem.model, index), whose)
+    return _Base(weights, whose, trace, index)
+
+
+def _rise(problem: Problem, base: _Base) -> _Rise:
     try:
-        loss, slope = gradient(problem, weights)
-    except SurfaceError:
-        if to is None and isinstance(direction, str) and direction == "gradient":
-            raise
-        loss, slope = _loss(problem, weights), {}
-    line = _line(problem, weights, slope, direction, to, trace, index, seed, whose)
-    t = axis(resolution, line_ends(span, _ENDS.get(line.name, (-1.0, 1.0))))
+        return _Rise(*gradient(problem, base.weights))
+    except SurfaceError as error:  # a loss without a gradient, such as the share of errors, has a slice all the same
+        loss = Evaluator(problem, base.weights, ())(np.empty((1, 0)))[0, 0]
+        return _Rise(float(loss), {}, error)
+
+
+def _measured(
+    problem: Problem, line: Plane, t: NDArray[np.float64], rise: _Rise, base: _Base, walks: Mapping[str, Walk]
+) -> Slice:
     values = Evaluator(problem, line.center, line.directions)(t[:, None])
     return Slice(
         losses=values[:, 0],
         metrics={name: values[:, 1 + place] for place, name in enumerate(problem.metrics)},
         t=t,
-        loss=loss,
-        slope=dot(slope, line.directions[0]) if slope else float("nan"),
-        step=int(trace.steps[index]) if trace is not None and index is not None else None,
-        walks=measure_walks(problem, line, runs, slopes=False),
+        loss=rise.loss,
+        slope=dot(rise.gradient, line.directions[0]) if rise.gradient else float("nan"),
+        step=None if base.trace is None or base.index is None else int(base.trace.steps[base.index]),
+        walks=walks,
         **about(problem, line),
     )
 
 
-def _index(trace: Trace | None, step: int) -> int | None:
-    if trace is not None:
-        return trace.index_of(step)
-    if step != -1:
-        raise SurfaceError(f"step={step} is one of a trace: give trace=…, or center=…")
-    return None
-
-
-def _line(
-    problem: Problem,
-    center: Tensors,
-    slope: Tensors,
-    direction: Any,
-    to: Any,
-    trace: Trace | None,
-    index: int | None,
-    seed: int,
-    whose: str,
-) -> Plane:
-    notes = {"center": whose}
+def _line(problem: Problem, rise: _Rise, base: _Base, direction: Any, to: Any, seed: int) -> Plane:
+    center, notes = base.weights, {"center": base.whose}
     if to is not None:
         if not (isinstance(direction, str) and direction == "gradient"):
             raise SurfaceError("a line leads to other weights, to=…, or along a direction, direction=…: give one")
@@ -133,13 +144,15 @@ def _line(
     if direction not in DIRECTIONS:
         raise SurfaceError(f"{unknown('direction', direction, DIRECTIONS)} Or give one.")
     if direction == "gradient":
-        return Plane(direction, center, (_unit(slope, "the gradient at the center"),), notes)
+        if rise.failure is not None:
+            raise rise.failure
+        return Plane(direction, center, (_unit(rise.gradient, "the gradient at the center"),), notes)
     if direction == "random":
         return Plane(direction, center, random_directions(problem.model, center, seed, 1), {**notes, "seed": seed})
-    if trace is None or index is None:
+    if base.trace is None or base.index is None:
         raise SurfaceError(f"direction={direction!r} is one that was recorded: give trace=…, or direction='gradient'")
     kind = "updates" if direction == "update" else "parameter_gradients"
-    found = _recorded(trace, kind, center, index)
+    found = _recorded(base.trace, kind, center, base.index)
     return Plane(direction, center, (found if direction == "update" else _unit(found, "the recorded gradient"),), notes)
 
 
@@ -166,7 +179,3 @@ def _recorded(trace: Trace, kind: str, center: Tensors, index: int) -> Tensors:
             f'keep=("{kind}", …), choose another step=, or direction="gradient"'
         )
     return found
-
-
-def _loss(problem: Problem, center: Tensors) -> float:
-    return float(Evaluator(problem, center, ())(np.empty((1, 0)))[0, 0])

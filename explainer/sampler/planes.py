@@ -1,4 +1,20 @@
-"""Two directions through weights: which plane of all a surface is drawn on."""
+"""Two directions through weights: which plane of all a surface is drawn on.
+
+All but those of "random" and given ones are of length 1 and orthogonal, so that a distance on the plane is one between
+weights. Their signs and their order are chosen by what is named here, so that a trace gives the same picture anywhere.
+
+"pca"      in which the recorded weights vary most about the center (Li et al. 2018, section 7; Lipton 2016), the first
+           most; the walk starts at u ≥ 0, and its step farthest along the second lies at v > 0. Of all runs together.
+"ends"     from the walk's last weights to its first, and the one in which the rest varies most; signs as for "pca". Of
+           several runs the first one's ends.
+"random"   two normal draws, each filter as long as the weights' own (Li et al. 2018, section 4), biases and norms at
+           rest: 1 along one is about as far as the weights are from zero.
+"hessian"  in which the loss curves upwards most at the center, the first most; the largest entry of each is positive.
+           `notes["curvatures"]` has the two curvatures, ∂²loss/∂u² and ∂²loss/∂v².
+
+Where the walk of "pca" or "ends" is one straight line, the second direction is a random one of length 1 beside it, and
+`notes` say so.
+"""
 
 from __future__ import annotations
 

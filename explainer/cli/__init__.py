@@ -1,4 +1,4 @@
-"""The command line: `explainer demo · record · info · plot · render · verify · doctor`.
+"""The command line: `explainer demo · record · info · plot · surface · render · verify · doctor`.
 
 Exit codes: 0 done · 1 a check failed, or a film by a mistake in its scene · 2 wrong use: a name, a setting, or a trace
 that is damaged or lacks what was asked of it · 3 something is not installed · 130 interrupted by Ctrl-C.
@@ -22,6 +22,7 @@ from explainer.cli.plot import plot_figure
 from explainer.cli.record import record_one
 from explainer.cli.render import render_scenes
 from explainer.cli.speech import say_on_error
+from explainer.cli.surface import compute_surface
 from explainer.cli.verify import verify_trace
 from explainer.errors import ExplainerError, MissingDependency
 
@@ -64,7 +65,7 @@ def explainer(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run_demo, record_one, tell, plot_figure, render_scenes, verify_trace, examine):
+for command in (run_demo, record_one, tell, plot_figure, compute_surface, render_scenes, verify_trace, examine):
     explainer.add_command(command)
 
 

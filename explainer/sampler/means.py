@@ -73,9 +73,7 @@ class Gathered:
     def keep(self, surface: Surface) -> Surface:
         """Save the finished surface, if it has a folder; what was not evaluated was interpolated."""
         self._count(self._total - self._done)
-        if self._unfinished is not None:
-            self._unfinished.finish(surface)
-        return surface
+        return surface if self._unfinished is None else self._unfinished.finish(surface)
 
     def go_on_from(self, unfinished: Unfinished) -> None:
         """Look points up in a folder, and keep there what is computed."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
 from itertools import count
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
 import torch
@@ -28,13 +28,13 @@ from explainer.sampler.gathering import Floats, Piece, Source, evaluated
 from explainer.sampler.jobs import Failure, failure_of, raise_again
 from explainer.sampler.planes import Plane
 from explainer.sampler.problem import Problem
-from explainer.surface import Surface
 
 PATIENCE = timedelta(minutes=10)  # for a rank that does not come, or is slower than the others by so much
 SIGN_OF_LIFE = 30.0  # seconds after which rank 0, busy with something else, tells the others to wait on
 ROUND_SECONDS = 1.0  # what one round of all ranks may take
 _GROWTH = 4  # a rank gets at most so many times as many points as in the round before
 _TOLD = ("RANK", "WORLD_SIZE", "MASTER_ADDR", "MASTER_PORT")  # by torchrun
+T = TypeVar("T")
 _groups = count()  # the groups that this process made: ranks count alike, as they make the same calls
 
 
@@ -84,7 +84,7 @@ class Ranks:
                 )
         return problem
 
-    def lead(self, compute: Callable[[], Surface]) -> Surface:
+    def lead(self, compute: Callable[[], T]) -> T:
         """Compute the surface on rank 0, with the help of the others; they get it, or the error that ended it."""
         over = threading.Event()
         living = threading.Thread(target=self._live, args=(over,), daemon=True)
@@ -103,7 +103,7 @@ class Ranks:
             over.set()
             living.join()
 
-    def serve(self, problem: Problem) -> Surface:
+    def serve(self, problem: Problem) -> Any:
         """Compute what rank 0 hands out, until the surface is there."""
         evaluator, own = None, {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
         try:
@@ -121,7 +121,7 @@ class Ranks:
                     answer = self._answered(evaluator, points[start : start + sizes[self.number]])
                     self._gather(answer)
                 elif what == "done":
-                    return told  # type: ignore[no-any-return]  # rank 0's surface
+                    return told
                 elif what == "failed":
                     raise_again(told, "rank 0")
         finally:
@@ -226,10 +226,8 @@ class Shares:
                 self._most[rank] = _GROWTH * size
 
 
-def share(
-    prepare: Callable[[], Problem], compute: Callable[[Problem, Ranks | None], Surface], *, alone: bool
-) -> Surface:
-    """Compute a surface: on all ranks together where there are several, else in this process.
+def share(prepare: Callable[[], Problem], compute: Callable[[Problem, Ranks | None], T], *, alone: bool) -> T:
+    """Compute a surface, or several: on all ranks together where there are several, else in this process.
 
     Args:
         prepare: Makes the problem; every rank does.
@@ -243,14 +241,10 @@ def share(
         if ranks is None:
             return compute(prepare(), None)
         problem = ranks.agree(prepare)
-        return ranks.lead(lambda: compute(problem, ranks)) if ranks.number == 0 else ranks.serve(problem)
-
-
-def own_rank() -> int:
-    """Return this process's rank under torchrun; 0 where it is alone."""
-    if dist.is_available() and dist.is_initialized():
-        return dist.get_rank()
-    return int(os.environ["RANK"]) if _is_told() else 0
+        if ranks.number == 0:
+            return ranks.lead(lambda: compute(problem, ranks))
+        surface: T = ranks.serve(problem)
+        return surface
 
 
 @contextmanager

@@ -98,11 +98,16 @@ class Unfinished:
                 "the same call goes on"
             ) from error
 
-    def finish(self, surface: Surface) -> None:
-        """Save the surface in place of its points; its `surface.json` comes last, and then they go."""
+    def finish(self, surface: Surface) -> Surface:
+        """Save the surface in place of its points; its `surface.json` comes last, and then they go.
+
+        Returns:
+            The surface, with what it was made of among its notes.
+        """
         scratch = self._folder / _SCRATCH
         shutil.rmtree(scratch, ignore_errors=True)
-        replace(surface, notes={**surface.notes, "made_of": self._made_of}).save(scratch)
+        told = replace(surface, notes={**surface.notes, "made_of": self._made_of})
+        told.save(scratch)
         try:
             for path in sorted(scratch.iterdir(), key=lambda path: path.name == WHOLE):
                 os.replace(path, self._folder / path.name)
@@ -111,6 +116,7 @@ class Unfinished:
                 (self._folder / name).unlink()
         except OSError as error:
             raise SurfaceError(f"{self._folder} cannot be written: {error.strerror}") from error
+        return told
 
     def close(self) -> None:
         """Let go of the folder; what is unfinished stays."""
@@ -182,7 +188,8 @@ def compare(folder: Path, there: Any, made_of: Mapping[str, Told]) -> None:
     if names := differing(there, made_of):
         verb = "differs" if len(names) == 1 and not names[0].endswith("s") else "differ"
         raise SurfaceError(
-            f"{folder} holds another surface: {_listed(names)} {verb}; choose another folder, or remove it"
+            f"{folder} holds another surface: {_listed(names)} {verb}; choose another folder, or remove it (--again on "
+            "the command line)"
         )
 
 

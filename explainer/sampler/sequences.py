@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Executor
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +19,8 @@ from explainer.sampler.gathering import Progress
 from explainer.sampler.grid import measure_surface
 from explainer.sampler.means import Means
 from explainer.sampler.planes import find_plane
-from explainer.sampler.problem import Criterion, Metric, pose, try_out
+from explainer.sampler.problem import Criterion, Metric, Problem, pose, try_out
+from explainer.sampler.ranked import Ranks, share
 from explainer.sampler.runs import Run, last_finite, read_runs
 from explainer.surface import SurfaceSequence
 from explainer.trace import Trace
@@ -63,21 +65,25 @@ def surface_sequence(
         SurfaceError: Something given cannot be used; the message says what, and what to do.
         TraceError: A step was not recorded.
     """
-    problem = pose(model, criterion, data, metrics, batch_norm, mode)
-    (run,) = read_runs(problem.model, {"walk": trace}, None)
-    places = _places(run, steps)
-    axes = grid_axes(resolution, span, (), least=1.0)
-    _, last = last_finite(run, problem.model)
-    try_out(problem, last)
-    about_last = find_plane(problem, plane, (run,), last, seed)
-    surfaces, losses = [], []
-    for number, place in enumerate(places):
-        weights, step = run.weights(problem.model, place), int(run.steps[place])
-        around = replace(about_last, center=weights, notes={**about_last.notes, "center": f"step {step}"})
-        means = Means(executor, Path(folder) / f"{number:03d}" if folder is not None else None, progress)
-        surfaces.append(measure_surface(problem, around, axes, {}, means, tolerance))
-        losses.append(float(Evaluator(problem, weights, ())(np.empty((1, 0)))[0, 0]))
-    return SurfaceSequence(run.steps[places], tuple(surfaces), np.array(losses))
+
+    def compute(problem: Problem, ranks: Ranks | None) -> SurfaceSequence:
+        (run,) = read_runs(problem.model, {"walk": trace}, None)
+        places = _places(run, steps)
+        axes = grid_axes(resolution, span, (), least=1.0)
+        _, last = last_finite(run, problem.model)
+        try_out(problem, last)
+        about_last = find_plane(problem, plane, (run,), last, seed)
+        surfaces, losses = [], []
+        for number, place in enumerate(places):
+            weights, step = run.weights(problem.model, place), int(run.steps[place])
+            around = replace(about_last, center=weights, notes={**about_last.notes, "center": f"step {step}"})
+            means = Means(executor, Path(folder) / f"{number:03d}" if folder is not None else None, progress, ranks)
+            surfaces.append(measure_surface(problem, around, axes, {}, means, tolerance))
+            losses.append(float(Evaluator(problem, weights, ())(np.empty((1, 0)))[0, 0]))
+        return SurfaceSequence(run.steps[places], tuple(surfaces), np.array(losses))
+
+    prepare = partial(pose, model, criterion, data, metrics, batch_norm, mode)
+    return share(prepare, compute, alone=executor is not None)
 
 
 def _places(run: Run, steps: Any) -> list[int]:

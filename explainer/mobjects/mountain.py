@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any, Self
 
 import cairo
@@ -21,6 +22,7 @@ from explainer.theme import DARK, Theme
 
 SHADE = 0.22  # how much darker a face that is turned from the light is, at most
 LIGHT = np.array([-0.35, -0.5, 0.79])  # where the light is from, whichever way the camera looks
+LARGEST = 0.22  # frame units: larger cells are divided, so that colours run smoothly
 FLATTEST = 3.0  # how many times longer than the other an axis is drawn at most
 
 
@@ -29,7 +31,8 @@ class Mountain(Painted):
 
     Space is measured in shares of the longer side of the plane; u and v have one scale, so that directions are those
     of the plane, unless one side is more than three times the other. Heights grow from `floor` to `ceiling`, and
-    colours alike; both stay when another surface is shown.
+    colours alike; both stay when another surface is shown. What is higher than the ceiling is cut off there. Nothing is
+    painted outside the room.
 
     Attributes:
         u: (U,), `v` (V,) and `heights` (V, U): the losses that are drawn. A cell with a corner that is not a finite
@@ -43,13 +46,13 @@ class Mountain(Painted):
         stems: How much of the stems between the walk and the plane is drawn, from 0 to 1.
         spot: (3,) u, v and loss of a ball that stands somewhere; NaN without one.
         origin: (2,) u and v where the arrows start; `ways` (arrow, 2) how far each leads; `grown` (arrow,) how much of
-            it is drawn: −1 points the other way.
+            it is drawn: −1 points the other way; `clear` (arrow,) their opacity.
         lines: Opacity of the contour lines; `frame` that of the axes, `trail` that of the path.
     """
 
     data = (
         "heights", "u", "v", "azimuth", "elevation", "zoom", "focus", "rise", "path", "below", "position", "stems",
-        "spot", "origin", "ways", "grown", "lines", "frame", "trail",
+        "spot", "origin", "ways", "grown", "clear", "lines", "frame", "trail",
     )  # fmt: skip
 
     def __init__(
@@ -61,7 +64,7 @@ class Mountain(Painted):
         height: float = 5.0,
         azimuth: float = -120.0,
         elevation: float = 30.0,
-        tall: float = 0.36,
+        tall: float = 0.42,
         floor: float | None = None,
         ceiling: float | None = None,
         levels: npt.ArrayLike | None = None,
@@ -97,8 +100,8 @@ class Mountain(Painted):
         )
         self.azimuth, self.elevation = np.array(azimuth, float), np.array(elevation, float)
         self.zoom, self.focus = self.fitting(azimuth, elevation)
-        self.spot, self.origin = np.full(3, np.nan), np.zeros(2)
-        self.ways, self.grown, self.arrow_colours = np.empty((0, 2)), np.empty(0), np.empty((0, 3))
+        self.spot = np.full(3, np.nan)
+        self.set_arrows(0.0, 0.0, np.empty((0, 2)), colours=())
         self.path, self.below, self.position = np.empty((0, 3)), np.empty(0), np.array(-1.0)
         if walk is not None or surface.walks:
             self.set_walk(walk if walk is not None else surface.walk)
@@ -127,24 +130,37 @@ class Mountain(Painted):
         return self
 
     def set_arrows(
-        self, u: float, v: float, ways: npt.ArrayLike, colour: list[str], grown: npt.ArrayLike = 1.0
+        self,
+        u: float,
+        v: float,
+        ways: npt.ArrayLike,
+        *,
+        colours: Sequence[str],
+        widths: npt.ArrayLike = mountain_things.ARROW,
+        grown: npt.ArrayLike = 1.0,
     ) -> Self:
         """Lay arrows on the ground.
 
         Args:
+            u: Where they start; `v` alike.
             ways: (arrow, 2) how far each leads, in u and v.
-            colour: Of each.
+            colours: One for each.
+            widths: (arrow,) in frame units; the heads grow with them.
             grown: (arrow,) how much of it is drawn; negative points the other way.
         """
         self.origin, self.ways = np.array([u, v], float), np.asarray(ways, float).reshape(-1, 2)
-        self.grown = np.array(np.broadcast_to(np.asarray(grown, float), len(self.ways)))
-        self.arrow_colours = np.array([shades.rgb(each) for each in colour]).reshape(-1, 3)
+        self.arrow_colours = np.array([shades.rgb(each) for each in colours]).reshape(-1, 3)
+        self.arrow_widths, self.clear = self._of_arrows(widths), self._of_arrows(1.0)
+        return self.grow(grown)
+
+    def grow(self, grown: npt.ArrayLike, clear: npt.ArrayLike | None = None) -> Self:
+        """Draw so much of each arrow, and so clearly: (arrow,) each, or one number for all."""
+        self.grown = self._of_arrows(grown)
+        self.clear = self.clear if clear is None else self._of_arrows(clear)
         return self
 
-    def grow(self, grown: npt.ArrayLike) -> Self:
-        """Draw so much of each arrow."""
-        self.grown = np.array(np.broadcast_to(np.asarray(grown, float), len(self.ways)))
-        return self
+    def _of_arrows(self, values: npt.ArrayLike) -> Array:
+        return np.array(np.broadcast_to(np.asarray(values, float), len(self.ways)))
 
     def set_opacities(
         self, *, lines: float | None = None, frame: float | None = None, trail: float | None = None
@@ -235,10 +251,15 @@ class Mountain(Painted):
         risen = np.array([1.0, 1.0, float(self.rise) if rise is None else rise])
         return np.asarray((np.asarray(points, float) - zero) * self.scales * risen)
 
+    @property
+    def cut(self) -> Array:
+        """(V, U) the losses as they are drawn: cut off at the ceiling; NaN where they are not finite."""
+        return np.where(np.isfinite(self.heights), np.minimum(self.heights, self.ceiling), np.nan)
+
     def outer(self) -> Array:
         """Return the surface and the plane below it, once it has risen, in space, (point, 3)."""
         u, v = np.meshgrid(self.u, self.v)
-        losses = np.clip(np.where(np.isfinite(self.heights), self.heights, self.floor), self.floor, self.ceiling)
+        losses = np.maximum(np.nan_to_num(self.cut, nan=self.floor), self.floor)
         surface = np.stack([u, v, losses], axis=-1).reshape(-1, 3)
         rims = np.array([(u, v, self.floor) for u in self.u[[0, -1]] for v in self.v[[0, -1]]])
         return self.space(np.concatenate([surface, rims]), rise=1.0)
@@ -246,7 +267,7 @@ class Mountain(Painted):
     def ground(self) -> Ground:
         """Return the height field in space."""
         u, v = np.meshgrid(self.u, self.v)
-        points = self.space(np.stack([u, v, self.heights], axis=-1))
+        points = self.space(np.stack([u, v, self.cut], axis=-1))
         return Ground(points[0, :, 0], points[:, 0, 1], points[..., 2])
 
     # ── painting ─────────────────────────────────────────────────────────────────────────────────────────────────
@@ -263,32 +284,51 @@ class Mountain(Painted):
 
     def _paint_whole(self, pen: cairo.Context[Any], camera: Camera) -> None:
         brush, ground = Brush(pen, self.screen(camera)), self.ground()
+        brush.keep_within(np.array(camera.transform_points_pre_display(self, self.points))[[0, 4, 8, 12], :2])
         mountain_axes.paint_behind(self, brush)
         mountain_things.paint_holes(self, brush, ground)
-        faces = self.faces(ground)
+        faces = self.faces(ground, brush.screen)
         brush.fill(faces)
         walls = mountain_things.walls(self, ground)
         brush.fill(walls, grown=0.3)
         self._paint_lines(brush, ground)
+        mountain_things.paint_rims(brush, ground)
         everything = Faces(
             np.concatenate([faces.corners, walls.corners]), np.concatenate([faces.colours, walls.colours])
         )
         paint_things(brush, ground, everything, mountain_things.strokes(self), mountain_things.balls(self))
         mountain_axes.paint_before(self, brush)
 
-    def faces(self, ground: Ground) -> Faces:
-        """Return the cells that are whole, from the farthest to the nearest, with their colours."""
-        rows, columns = self.heights.shape
+    def faces(self, ground: Ground, screen: Screen) -> Faces:
+        """Return the cells that are whole, from the farthest to the nearest, with their colours.
+
+        Cells that are large on the screen are divided, and those outside the room are left out.
+        """
+        fine = ground.finer(
+            int(np.clip(np.ceil(ground.cell * screen.unit / LARGEST), 1, 8)), self._window(ground, screen)
+        )
+        rows, columns = fine.z.shape
         order = self.view.order(rows - 1, columns - 1)
-        order = order[ground.whole[order]]
-        losses = self.heights
-        mean = (losses[:-1, :-1] + losses[:-1, 1:] + losses[1:, :-1] + losses[1:, 1:]) / 4
-        corners = ground.corners[order]
-        across, along = corners[:, 2] - corners[:, 0], corners[:, 3] - corners[:, 1]
-        normal = np.cross(across, along)
-        light = normal @ LIGHT / np.maximum(np.linalg.norm(normal, axis=1) * np.linalg.norm(LIGHT), 1e-12)
-        shade = 1 - SHADE * (1 - np.clip(light, 0, 1))
-        return Faces(corners, self.colours_of(mean.ravel()[order]) * shade[:, None])
+        order = order[fine.whole[order]]
+        corners = fine.corners[order]
+        middles = np.moveaxis(corners[..., :2].mean(axis=1), -1, 0)
+        shade = Ground(ground.x, ground.y, self._shade(ground)).height(*middles)
+        losses = Ground(ground.x, ground.y, self.cut).height(*middles)
+        return Faces(corners, self.colours_of(losses) * shade[:, None])
+
+    def _shade(self, ground: Ground) -> Array:
+        """Return how bright the ground is at its points, (V, U): 1 where it faces the light, else a little less."""
+        along_y, along_x = np.gradient(np.nan_to_num(ground.z), ground.y, ground.x)
+        normal = np.stack([-along_x, -along_y, np.ones_like(along_x)], axis=-1)
+        light = normal @ LIGHT / (np.linalg.norm(normal, axis=-1) * np.linalg.norm(LIGHT))
+        return np.asarray(1 - SHADE * (1 - np.clip(light, 0, 1)))
+
+    def _window(self, ground: Ground, screen: Screen) -> npt.NDArray[np.bool_]:
+        """Return which cells can be seen in the room, (V − 1, U − 1)."""
+        flat = screen.place(ground.corners) - screen.middle
+        half = np.abs((self.points[4] - self.points[0])[:2] + (self.points[4] - self.points[8])[:2]) / 2
+        inside = ((flat.min(axis=1) < half) & (flat.max(axis=1) > -half)).all(axis=1)
+        return np.asarray(inside.reshape(len(ground.y) - 1, len(ground.x) - 1))
 
     def colours_of(self, losses: npt.ArrayLike) -> Array:
         """Return the colours of losses (…), (…, 3), as `theme.height_colour` has them."""

@@ -30,6 +30,7 @@ class Stroke:
         width: In frame units; `head` is the length of an arrow's head at its end.
         casing: (3,) of the wider line below it; None without one.
         ghost: Whether a part that is hidden is shown faintly.
+        rank: What is of a lower rank is painted first, whatever its depth.
     """
 
     points: Array
@@ -39,6 +40,7 @@ class Stroke:
     casing: Array | None = None
     opacity: float = 1.0
     ghost: bool = False
+    rank: int = 0
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,11 @@ class Brush:
     pen: cairo.Context[Any]
     screen: Screen
     opacity: float = 1.0
+
+    def keep_within(self, corners: Array) -> None:
+        """Paint nothing outside a polygon of the frame, (corner, 2), from now on."""
+        self._path(corners)
+        self.pen.clip()
 
     def fill(self, faces: Faces, *, grown: float = 0.6) -> None:
         """Fill polygons, each a little larger (in pixels) so that no gap is seen between neighbours."""

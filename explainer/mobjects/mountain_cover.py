@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explainer.mobjects.mountain_brush import CASING, GHOST, LIFT, Ball, Brush, Faces, Stroke, in_front, runs
+from explainer.mobjects.mountain_brush import CASING, GHOST, LIFT, Ball, Brush, Faces, Stroke, in_front, runs, widened
 from explainer.mobjects.mountain_view import Array, Ground
 
 FINE = 0.05  # frame units: the longest piece of a stroke that is hidden or seen as a whole
@@ -20,7 +20,7 @@ def paint_things(brush: Brush, ground: Ground, faces: Faces, strokes: Sequence[S
     """
     ordered = sorted(balls, key=lambda ball: ball.nearest(brush.screen))
     cut = [Cut(stroke, brush, ground, ordered) for stroke in strokes]
-    cut.sort(key=lambda each: float(each.depths.mean()))
+    cut.sort(key=lambda each: (each.stroke.rank, float(each.depths.mean())))
     for each in cut:
         each.paint_ghost(brush)
     for place in range(len(ordered) + 1):
@@ -121,7 +121,9 @@ def _paint_ball(brush: Brush, ball: Ball, faces: Faces) -> None:
     pen.new_sub_path()
     pen.arc(middle[0], middle[1], rim + brush.screen.pixel, 0, 2 * np.pi)
     pen.clip()
-    for corners, depth, colour in zip(flat[before], depths[before], faces.colours[before], strict=True):
+    for corners, depth, colour in zip(
+        widened(flat[before], 0.6 * screen.pixel), depths[before], faces.colours[before], strict=True
+    ):
         part = in_front(corners, depth, level)
         if len(part) > 2:
             brush.polygon(part, colour)

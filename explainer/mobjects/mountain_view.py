@@ -90,6 +90,26 @@ class Ground:
         return np.asarray(np.isfinite(self.corners).all(axis=(1, 2)))
 
     @cached_property
+    def cell(self) -> float:
+        """The side of the smallest cell."""
+        return min(float(np.diff(self.x).min()), float(np.diff(self.y).min()))
+
+    def finer(self, parts: int, wanted: Answers) -> Ground:
+        """Return the same ground with each side of its cells divided, as far as the cells reach that are wanted.
+
+        Args:
+            wanted: (V − 1, U − 1) the cells; the smallest rectangle of the grid that holds them is kept.
+        """
+        if parts == 1 or not wanted.any():
+            return self
+        rows, columns = np.flatnonzero(wanted.any(axis=1)), np.flatnonzero(wanted.any(axis=0))
+        y, x = self.y[rows[0] : rows[-1] + 2], self.x[columns[0] : columns[-1] + 2]
+        x, y = (
+            np.interp(np.arange((len(axis) - 1) * parts + 1) / parts, np.arange(len(axis)), axis) for axis in (x, y)
+        )
+        return Ground(x, y, self.height(*np.meshgrid(x, y)))
+
+    @cached_property
     def top(self) -> float:
         """The largest finite height."""
         return float(np.max(self.z[np.isfinite(self.z)], initial=0.0))
@@ -109,8 +129,7 @@ class Ground:
         level, steep = float(np.hypot(*view.toward[:2])), float(view.toward[2])
         out = float(np.hypot(np.ptp(self.x), np.ptp(self.y))) / max(level, 1e-9)
         reach = np.clip((self.top - starts[:, 2]) / max(steep, 1e-9), 0.0, out)
-        cell = min(float(np.diff(self.x).min()), float(np.diff(self.y).min()))
-        looks = 2 + int(np.max(reach, initial=0.0) * level / (OFTEN * cell))
+        looks = 2 + int(np.max(reach, initial=0.0) * level / (OFTEN * self.cell))
         way = reach[:, None] * np.linspace(0, 1, looks)
         x, y, z = (starts[:, axis, None] + way * view.toward[axis] for axis in range(3))
         with np.errstate(invalid="ignore"):

@@ -176,7 +176,7 @@ def test_a_damaged_trace_gets_a_sentence(
     ("arguments", "sentence"),
     [
         ("plto", r"explainer: no command is called 'plto'\. Did you mean 'plot'\?"),
-        ("record", r"explainer record: which lesson\? There is: digits, two-layer\."),
+        ("record", r"explainer record: which lesson\? There is: digits, two-layer, "),
         ("record dgits", r"no lesson is called 'dgits'\. Did you mean 'digits'\?"),
         ("record digits --preset lectur", r"no preset is called 'lectur'\. Did you mean 'lecture'\?"),
         ("record two-layer --epochs 3", r"lesson 'two-layer': no setting is called 'epochs'"),

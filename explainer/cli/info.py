@@ -139,12 +139,23 @@ def _show(trace: Trace, about: dict[str, Any]) -> None:
     console.print(f"{steps['count']} recorded steps{span}{state}; {speech.size_of(about['bytes'])} on disk")
     if isinstance(trace.notes.get("data"), str):
         console.print(trace.notes["data"])
+    if _lesson(trace):
+        console.print(_lesson(trace))
     kept = ", ".join(kind.replace("_", " ") for kind in about["kept"]) or "nothing, only statistics"
     probe = f"; a probe of {about['probe']['examples']} examples" if about["probe"] else ""
     console.print(f"kept in full: {kept}{probe}\n")
     _show_scalars(trace, about, console)
     _show_layers(about, console)
     _show_missing(about, console)
+
+
+def _lesson(trace: Trace) -> str:
+    """Say of which lesson and run a trace is, with its settings; nothing where it is of none."""
+    settings, run = trace.notes.get("settings"), trace.notes.get("run")
+    if not isinstance(trace.notes.get("lesson"), str) or not isinstance(settings, dict):
+        return ""
+    told = [f"{name.replace('_', ' ')} {value}" for name, value in settings.items() if value is not None]
+    return f"lesson {trace.notes['lesson']}{f', run {run}' if run else ''}: {', '.join(told)}"
 
 
 def _show_scalars(trace: Trace, about: dict[str, Any], console: Any) -> None:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]  # called with the steps done and the steps in all
 
-_RECIPE = 2  # raised whenever a lesson comes out otherwise than before with the same settings
+_RECIPE = 3  # raised whenever a lesson comes out otherwise than before with the same settings
 _HOMES = {  # bound when they are first used: listing lessons needs none of them
     "lesson_sequence": "surfaces",
     "lesson_slice": "surfaces",
@@ -90,7 +90,7 @@ def record_lesson(
         raise LessonError(f"{folder} cannot be made: {error.strerror}; choose another path") from error
     unfinished = scratch / "trace"  # scratch is for its owner's eyes only; a trace is as open as its folder
     try:
-        about = {"lesson": name, "settings": json.loads(json.dumps(chosen, default=str))}
+        about = {"lesson": name, "settings": json.loads(json.dumps(chosen, default=str)), "run": lesson.run_of(chosen)}
         room(name).run(unfinished, about=about, progress=progress or (lambda done, total: None), **chosen)
         _move(unfinished, folder)
     except KeyboardInterrupt:
@@ -127,7 +127,7 @@ def record_runs(
     """
     lesson = find(name)
     for setting in settings:
-        if any(setting in of_run for of_run in lesson.runs.values()):
+        if setting in lesson.differs:
             raise LessonError(
                 f"lesson {name!r}: its runs differ in {setting!r}, which cannot be chosen for all of them; "
                 "record one run with it: record_lesson, or --run"

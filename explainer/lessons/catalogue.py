@@ -45,6 +45,20 @@ class Lesson:
         of_run = self.runs[self.run_called(run)] if run is not None else {}
         return {**self.settings, **(self.presets[preset] if preset else {}), **of_run, **chosen}
 
+    def run_of(self, settings: Settings) -> str | None:
+        """Return which run has these settings, or None where they are of none of them."""
+        for run, of_run in self.runs.items():
+            if all(
+                settings[name] == value for name, value in {**self.settings, **of_run}.items() if name in self.differs
+            ):
+                return run
+        return None
+
+    @property
+    def differs(self) -> frozenset[str]:
+        """The settings in which the runs differ."""
+        return frozenset(name for of_run in self.runs.values() for name in of_run)
+
     def run_called(self, name: str) -> str:
         """Return a run's name by itself or by its word.
 

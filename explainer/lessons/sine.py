@@ -25,8 +25,10 @@ def model(activation: str, width: int, seed: int) -> nn.Sequential:
     """Return the untrained network: 1 → width → 1.
 
     Raises:
-        LessonError: There is no such activation.
+        LessonError: There is no such activation, or the layer would be empty.
     """
+    if width < 1:
+        raise LessonError(f"lesson 'sine': width={width} leaves no hidden layer; it is a whole number from 1")
     if activation not in ACTIVATIONS:
         raise LessonError(f"lesson 'sine': {unknown('activation', activation, ACTIVATIONS)}")
     torch.manual_seed(seed)

@@ -67,14 +67,24 @@ def optimizer_called(name: str, learning_rate: float, momentum: float = 0.0) -> 
         momentum: Given to those that have it, when it is not zero.
 
     Raises:
-        LessonError: torch has no such optimizer.
+        LessonError: torch has no such optimizer; or, when it is made, it does not take what it is given.
     """
     kinds: dict[str, Callable[..., torch.optim.Optimizer]] = {
         each.__name__: each
         for each in vars(torch.optim).values()
-        if isinstance(each, type) and issubclass(each, torch.optim.Optimizer) and each is not torch.optim.Optimizer
+        if isinstance(each, type)
+        and issubclass(each, torch.optim.Optimizer)
+        and each not in (torch.optim.Optimizer, torch.optim.SparseAdam)  # which wants sparse gradients
     }
     if name not in kinds:
         raise LessonError(unknown("optimizer of torch", name, kinds))
     given = {"lr": learning_rate, **({"momentum": momentum} if momentum else {})}
-    return lambda parameters: kinds[name](parameters, **given)
+
+    def optimizing(parameters: Iterable[nn.Parameter]) -> torch.optim.Optimizer:
+        try:
+            return kinds[name](parameters, **given)
+        except (TypeError, ValueError) as error:
+            with_ = ", ".join(f"{option}={value}" for option, value in given.items())
+            raise LessonError(f"torch.optim.{name} does not take {with_} for this model: {error}") from error
+
+    return optimizing

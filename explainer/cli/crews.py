@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from concurrent.futures import Executor
@@ -13,7 +14,7 @@ from typing import Any
 from explainer.cli import speech
 from explainer.errors import MissingDependency, SurfaceError
 
-_PATIENCE = 8.0  # seconds for a scheduler to answer
+_PATIENCE = 6.0  # seconds for a scheduler to answer
 
 
 @dataclass(frozen=True)
@@ -56,15 +57,23 @@ def _client(address: str) -> Iterator[Any]:
     except ModuleNotFoundError as error:
         raise MissingDependency("dask.distributed", "--scheduler", "dask") from error
     try:
-        client = Client(address, timeout=_PATIENCE, set_as_default=False)
-    except (OSError, TimeoutError, ValueError) as error:
+        asyncio.run(_knock(address))
+    except Exception as error:  # what is no scheduler may answer anything
         reason = str(error).partition("\n")[0] or type(error).__name__
         raise SurfaceError(
             f"no Dask scheduler answers at {address} within {_PATIENCE:.0f} s ({reason}): is it running, and may this "
             "machine reach it? `dask scheduler` says its address"
         ) from error
-    with client:
+    with Client(address, timeout=_PATIENCE, set_as_default=False) as client:
         yield client
+
+
+async def _knock(address: str) -> None:
+    """See whether a scheduler answers; a `Client` that finds none takes long to end."""
+    from distributed.comm.core import connect
+
+    comm = await connect(address, timeout=_PATIENCE)
+    await comm.close()
 
 
 def own_rank() -> int | None:

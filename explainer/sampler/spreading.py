@@ -21,8 +21,9 @@ from concurrent.futures import (
     ThreadPoolExecutor,
     wait,
 )
+from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -40,18 +41,6 @@ _LOST = (BrokenExecutor, CancelledError, asyncio.CancelledError, OSError, EOFErr
 _LOST_NAMES = {"KilledWorker", "NoWorkerError", "NoValidWorkerError", "ClosedClientError"}
 
 
-class Crew(NamedTuple):
-    """How many an executor's workers are.
-
-    Attributes:
-        slots: Tasks that run at once.
-        processes: Processes that run them; each needs the job once.
-    """
-
-    slots: int
-    processes: int
-
-
 @dataclass
 class _Task:
     chosen: NDArray[np.int64]  # which of the points
@@ -61,9 +50,8 @@ class _Task:
 
 @dataclass
 class _Holders:
-    """Who has the job, who lacks it, and how many payloads were sent for a start."""
+    """Who has the job, and who lacks it."""
 
-    first: int = 0
     have: set[str] = field(default_factory=set)
     lack: dict[str, int] = field(default_factory=dict)  # and how many payloads may go elsewhere until it is forgotten
 
@@ -87,7 +75,7 @@ class Spread:
     def __init__(self, executor: Executor, job: Job, here: Source) -> None:
         self._executor, self._job, self._here = executor, job, here
         self._pace, self._holders = Pace(), _Holders()
-        self._crew, self._looked = Crew(1, 1), -float("inf")
+        self._slots, self._looked = 1, -float("inf")
         self._flying: dict[Future[Answer], _Task] = {}
         self._gone = ""  # why no more is given to the executor
 
@@ -122,20 +110,19 @@ class Spread:
     def _launch(self, points: Floats, fresh: deque[NDArray[np.int64]], again: deque[_Task]) -> None:
         """Give the executor as much as keeps its workers busy."""
         self._look()
-        most = IN_FLIGHT * self._crew.slots if self._holders.have else self._crew.slots
+        most = IN_FLIGHT * self._slots if self._holders.have else self._slots
         while not self._gone and len(self._flying) < most and (again or fresh[0].size):
             carrying = sum(task.carries for task in self._flying.values())
-            carries = self._holders.first < self._crew.processes or carrying < len(self._holders.lack)
+            carries = carrying < len(self._holders.lack)
             if self._holders.lack and not carries:
                 return  # who lacks the job would only send tasks back until it has come
             if again:
                 task = again.popleft()
             else:
-                size = self._pace.next_size(fresh[0].size, 2 * self._crew.slots)
+                size = self._pace.next_size(fresh[0].size, 2 * self._slots)
                 task = _Task(fresh[0][:size])
                 fresh[0] = fresh[0][size:]
             task.carries = carries
-            self._holders.first += carries
             if not self._submit(points, task):
                 again.append(task)
 
@@ -193,18 +180,19 @@ class Spread:
     def _look(self) -> None:
         """Ask now and then how many the workers are: clusters grow and shrink."""
         if time.monotonic() - self._looked > _LOOK_AGAIN:
-            self._crew, self._looked = crew(self._executor), time.monotonic()
+            self._looked = time.monotonic()
+            with suppress(OSError, TimeoutError):  # a cluster that does not answer is found out by its tasks
+                self._slots = slots_of(self._executor)
 
 
-def crew(executor: Executor) -> Crew:
-    """Return how many workers an executor has; as many as this machine has processors where it does not say."""
+def slots_of(executor: Executor) -> int:
+    """Return how many tasks an executor does at once; as many as this machine has processors where it does not say."""
     client: Any = getattr(executor, "_client", None)
     if hasattr(client, "nthreads"):  # Dask's
-        threads = client.nthreads()
-        return Crew(max(1, sum(threads.values())), max(1, len(threads)))
+        threads: dict[str, int] = client.nthreads()
+        return max(1, sum(threads.values()))
     told = getattr(executor, "_max_workers", None) or getattr(executor, "num_workers", None)  # the latter is mpi4py's
-    slots = told if isinstance(told, int) and told > 0 else os.cpu_count() or 1
-    return Crew(slots, 1 if isinstance(executor, ThreadPoolExecutor) else slots)
+    return told if isinstance(told, int) and told > 0 else os.cpu_count() or 1
 
 
 def is_loss(error: BaseException) -> bool:

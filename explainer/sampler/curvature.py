@@ -39,6 +39,7 @@ def sharpest_directions(problem: Problem, center: Tensors, count: int = 2) -> tu
         start_chance()
         buffers = re_estimated_buffers(problem, center) if problem.batch_norm == "re-estimated" else None
         product = _products(problem, center, buffers)
+        _check_symmetry(product, size, _precision(center))
         if size <= max(_DENSE, count):
             values, vectors = np.linalg.eigh(_symmetric(np.stack([product(row) for row in np.eye(size)])))
         else:
@@ -70,6 +71,22 @@ def _products(problem: Problem, center: Tensors, buffers: dict[str, torch.Tensor
         return found
 
     return product
+
+
+def _check_symmetry(product: Product, size: int, tolerance: float) -> None:
+    """Refuse products of no Hessian: torch leaves out, silently, what flows through a `once_differentiable` function.
+
+    Raises:
+        SurfaceError: a·Hb is not b·Ha.
+    """
+    a, b = np.random.default_rng(1).standard_normal((2, size))
+    of_a, of_b = product(a), product(b)
+    scale = np.linalg.norm(a) * np.linalg.norm(of_b) + np.linalg.norm(b) * np.linalg.norm(of_a)
+    if abs(a @ of_b - b @ of_a) > max(1e-6, 10 * tolerance) * scale:
+        raise SurfaceError(
+            "part of the model has no second derivative: its Hessian is not symmetric (a torch.autograd.Function with "
+            "once_differentiable, or a detach); take plane='pca' or 'random'"
+        )
 
 
 def _second(rise: torch.Tensor, leaves: tuple[torch.Tensor, ...]) -> NDArray[np.float64]:

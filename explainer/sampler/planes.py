@@ -32,7 +32,7 @@ from explainer.sampler.curvature import sharpest_directions
 from explainer.sampler.problem import Problem
 from explainer.sampler.runs import Run, recorded_weights
 from explainer.sampler.walked import walked_directions
-from explainer.sampler.weights import Tensors, check_names, combined, dot, length, like, own_weights, scaled
+from explainer.sampler.weights import Tensors, check_names, combined, dot, length, like, numbers, own_weights, scaled
 
 PLANES = ("pca", "random", "ends", "hessian")
 _PARALLEL = 1e-9  # of 1 − cos² between two directions, below which they make no plane in float32
@@ -191,12 +191,7 @@ def _filter_normalised(weight: torch.Tensor, generator: torch.Generator) -> torc
 
 
 def _from_flat(given: Any, center: Tensors, what: str) -> Tensors:
-    try:
-        flat = torch.as_tensor(np.array(given.detach().cpu() if isinstance(given, torch.Tensor) else given, float))
-    except (TypeError, ValueError) as error:
-        raise SurfaceError(
-            f"{what} is no array of numbers ({error}): give parameter name → array, or a flat vector"
-        ) from error
+    flat = numbers(given, what)
     sizes = [tensor.numel() for tensor in center.values()]
     if flat.shape != (sum(sizes),):
         raise SurfaceError(

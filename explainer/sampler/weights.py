@@ -65,13 +65,26 @@ def like(tensor: torch.Tensor, given: Any, what: str) -> torch.Tensor:
     Raises:
         SurfaceError: They have another shape, or are no numbers.
     """
-    try:
-        values = given.detach().clone() if isinstance(given, torch.Tensor) else torch.from_numpy(np.array(given, float))
-    except (TypeError, ValueError) as error:
-        raise SurfaceError(f"{what} is no array of numbers ({error})") from error
+    values = numbers(given, what)
     if values.shape != tensor.shape:
         raise SurfaceError(f"{what} has the shape {tuple(values.shape)}, and the model's has {tuple(tensor.shape)}")
     return values.to(tensor)
+
+
+def numbers(given: Any, what: str) -> torch.Tensor:
+    """Return a copy of what a user gives as a tensor.
+
+    Raises:
+        SurfaceError: It holds no numbers.
+    """
+    if isinstance(given, torch.Tensor):
+        return given.detach().clone()
+    try:
+        return torch.from_numpy(np.array(given, np.float64))
+    except (TypeError, ValueError) as error:
+        raise SurfaceError(
+            f"{what} is no array of numbers ({error}): give parameter name → array, or a flat vector"
+        ) from error
 
 
 def dot(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> float:

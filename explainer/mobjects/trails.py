@@ -1,0 +1,215 @@
+"""The ways of several runs, as far as the film has come: on a map, or as curves over the steps."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import cairo
+import numpy as np
+import numpy.typing as npt
+from manim import Camera
+
+from explainer.mobjects import shades
+from explainer.mobjects.painted import Array, Painted, source
+from explainer.theme import DARK, LAYER, NEGATIVE, Theme, ink
+
+YELLOW = "#F0E442"  # Okabe and Ito's; it has no meaning of its own
+WIDTH = 0.045  # frame units, of a line
+CASING = 0.032  # how much wider what lies under it is, on each side
+HEAD = 0.095  # from a mark's middle to its rim
+ROUND, SQUARE, WEDGE, DIAMOND = "round", "square", "wedge", "diamond"
+
+
+@dataclass(frozen=True)
+class TrailStyle:
+    """How one run among several is drawn: line and mark say what the colour says.
+
+    Attributes:
+        dash: (dash, gap, …) in frame units; empty for a whole line.
+        mark: The shape at its head.
+    """
+
+    colour: str
+    dash: tuple[float, ...]
+    mark: str
+
+
+def trail_styles(theme: Theme = DARK) -> tuple[TrailStyle, ...]:
+    """Return the styles of four runs, none of which means anything by itself."""
+    return (
+        TrailStyle(theme.text, (), ROUND),
+        TrailStyle(ink(LAYER, theme), (0.16, 0.07), SQUARE),
+        TrailStyle(ink(YELLOW, theme), (0.05, 0.06), WEDGE),
+        TrailStyle(ink(NEGATIVE, theme), (0.17, 0.07, 0.04, 0.07), DIAMOND),
+    )
+
+
+class Trails(Painted):
+    """Several ways through a box, each a line with a mark at its head; nothing is smoothed.
+
+    What leaves the box is not drawn, and a wedge at the edge says where its head is beyond. Where a way has no number,
+    it ends with a cross. The points are the box's corners: it moves and scales with its box.
+
+    Attributes:
+        steps: By run (S,) the recorded step numbers.
+        ways: By run (S, 2) across and up, in shares of the box.
+        step: How far they are drawn; between two recorded steps the head glides.
+    """
+
+    def __init__(
+        self,
+        corners: npt.ArrayLike,
+        steps: Mapping[str, npt.ArrayLike],
+        ways: Mapping[str, npt.ArrayLike],
+        *,
+        styles: Sequence[TrailStyle] = (),
+        theme: Theme = DARK,
+        width: float = WIDTH,
+        **style: Any,
+    ) -> None:
+        """Draw the first step of each.
+
+        Args:
+            corners: (3, 3) the box's lower left, lower right and upper left corner.
+            styles: Of each run; those of `trail_styles` when omitted.
+            width: Of the lines, in frame units.
+        """
+        super().__init__(**{"fill_opacity": 1, "stroke_width": 0, **style})
+        corner, right, top = np.asarray(corners, float)
+        self.set_points_as_corners([corner, right, right + top - corner, top, corner])
+        self.steps = {run: np.asarray(each, float) for run, each in steps.items()}
+        self.ways = {run: np.asarray(each, float) for run, each in ways.items()}
+        chosen = styles or trail_styles(theme)
+        self.styles = {run: chosen[place % len(chosen)] for place, run in enumerate(self.ways)}
+        self.theme, self.width_of_lines = theme, width
+        self.step = float(min(each[0] for each in self.steps.values()))
+
+    def set_step(self, step: float) -> Trails:
+        """Draw them as far as this step."""
+        self.step = step
+        return self
+
+    def shares(self, run: str, step: float | None = None) -> Array:
+        """Return what is drawn of a run until a step, or until now, (point, 2) shares of the box; the head is last."""
+        step, steps, way = self.step if step is None else step, self.steps[run], self.ways[run]
+        whole = max(int(np.searchsorted(steps, step, "right")), 1)
+        drawn = way[:whole]
+        if whole < len(steps) and step > steps[0]:
+            rest = (step - steps[whole - 1]) / (steps[whole] - steps[whole - 1])
+            if rest > 0:
+                drawn = np.concatenate([drawn, drawn[-1:] + rest * (way[whole] - drawn[-1])])
+        known = np.isfinite(drawn).all(axis=1)
+        return drawn if known.all() else drawn[: int(np.argmin(known))]
+
+    def drawn(self, run: str) -> Array:
+        """Return what is drawn of a run now, (point, 3)."""
+        corner, right, up = self._axes()
+        return _placed(self.shares(run), corner, right, up)
+
+    def head(self, run: str) -> Array:
+        """Return where a run's head stands now, (3,); beyond the box too."""
+        return np.asarray(self.drawn(run)[-1])
+
+    def inside(self, run: str) -> bool:
+        """Say whether a run's head is in the box."""
+        drawn = self.shares(run)
+        return bool(len(drawn) and (drawn[-1] > -1e-9).all() and (drawn[-1] < 1 + 1e-9).all())
+
+    def lost(self, run: str) -> bool:
+        """Say whether a run has come to where it has no number any more."""
+        return len(self.shares(run)) < int((self.steps[run] <= self.step).sum())
+
+    def paint(self, pen: cairo.Context[Any], camera: Camera) -> None:
+        """Paint all lines in the box, then all marks, the first run's above the others'."""
+        opacity = float(self.get_fill_opacity())
+        corner, right, up = self._axes(camera)
+        if opacity < 1:
+            pen.push_group()
+        pen.save()
+        camera.set_cairo_context_path(pen, self)
+        pen.clip()
+        pen.set_line_join(cairo.LINE_JOIN_ROUND)
+        runs = list(self.ways)[::-1]
+        for run in runs:
+            self._paint_line(pen, _placed(self.shares(run), corner, right, up), self.styles[run])
+        pen.restore()
+        for run in runs:
+            shares = self.shares(run)
+            if not len(shares):
+                continue
+            place = _placed(np.clip(shares[-1:], 0, 1), corner, right, up)[0]
+            way = None if self.inside(run) else np.sign(shares[-1] - np.clip(shares[-1], 0, 1))
+            self._paint_mark(pen, place[:2], self.styles[run], way=way, lost=self.lost(run))
+        if opacity < 1:
+            pen.pop_group_to_source()
+            pen.paint_with_alpha(opacity)
+
+    def _paint_line(self, pen: cairo.Context[Any], points: Array, style: TrailStyle) -> None:
+        for colour, width, dash, cap in (
+            (self.theme.background, self.width_of_lines + 2 * CASING, (), cairo.LINE_CAP_ROUND),
+            (style.colour, self.width_of_lines, style.dash, cairo.LINE_CAP_BUTT),
+        ):
+            for place, point in enumerate(points.tolist()):
+                (pen.line_to if place else pen.move_to)(*point[:2])
+            source(pen, shades.rgb(colour), 1.0)
+            pen.set_line_width(width)
+            pen.set_line_cap(cap)
+            pen.set_dash(dash)
+            pen.stroke()
+
+    def _paint_mark(
+        self, pen: cairo.Context[Any], place: Array, style: TrailStyle, *, way: Array | None, lost: bool
+    ) -> None:
+        """Paint a head: its shape; a wedge that points out of the box; a cross where it has no number any more."""
+        if lost:
+            for sign in (-1, 1):
+                pen.move_to(place[0] - HEAD, place[1] - sign * HEAD)
+                pen.line_to(place[0] + HEAD, place[1] + sign * HEAD)
+        else:
+            for at, corner in enumerate(place + HEAD * outline(style.mark, way)):
+                (pen.line_to if at else pen.move_to)(*corner)
+            pen.close_path()
+        source(pen, shades.rgb(self.theme.background), 1.0)
+        pen.set_dash(())
+        pen.set_line_join(cairo.LINE_JOIN_ROUND)
+        pen.set_line_width(2 * CASING + (self.width_of_lines if lost else 0))
+        pen.stroke_preserve()
+        source(pen, shades.rgb(style.colour), 1.0)
+        if lost:
+            pen.set_line_width(self.width_of_lines)
+            pen.stroke()
+        else:
+            pen.fill()
+
+    def _axes(self, camera: Camera | None = None) -> tuple[Array, Array, Array]:
+        """Return the box's lower left corner, and what leads from it to the right and up."""
+        points = self.points if camera is None else camera.transform_points_pre_display(self, self.points)
+        corner, right, top = points[0], points[4], points[12]
+        return corner, right - corner, top - corner
+
+
+def swatch(style: TrailStyle, theme: Theme = DARK, length: float = 0.75) -> Trails:
+    """Return a piece of a run's line with its mark, for a legend."""
+    corners = np.array([[-length / 2, -HEAD, 0.0], [length / 2, -HEAD, 0.0], [-length / 2, HEAD, 0.0]])
+    way = np.array([[0.0, 0.5], [1.0, 0.5]])
+    return Trails(corners, {"": [0, 1]}, {"": way}, styles=[style], theme=theme).set_step(1)
+
+
+def outline(mark: str, way: Array | None = None) -> Array:
+    """Return a mark’s corners around its middle, (corner, 2); a wedge that points along `way` (2,) if one is given."""
+    if way is not None:
+        turn = np.arctan2(way[1], way[0])
+        angles, reach = turn + np.radians([0, 140, 220]), 1.5
+    elif mark == ROUND:
+        angles, reach = np.linspace(0, 2 * np.pi, 36, endpoint=False), 1.0
+    elif mark == WEDGE:
+        angles, reach = np.radians([90, 210, 330]), 1.35
+    else:
+        angles, reach = np.radians([45, 135, 225, 315]) - (np.pi / 4 if mark == DIAMOND else 0), 1.25
+    return reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
+
+
+def _placed(shares: Array, corner: Array, right: Array, up: Array) -> Array:
+    return np.asarray(corner + shares[:, :1] * right + shares[:, 1:] * up)

@@ -96,8 +96,10 @@ def _by_name(traces: Mapping[str, Trace] | Sequence[Trace]) -> dict[str, Trace]:
     Raises:
         TraceError: There is none, or one has no loss.
     """
-    if hasattr(traces, "scalars"):  # a single trace
-        traces = [traces]
+    if not isinstance(traces, Mapping | Sequence):
+        raise TraceError(
+            f"this figure compares traces: give them by name or in a list, not one {type(traces).__name__}"
+        )
     runs = dict(traces) if isinstance(traces, Mapping) else _named(traces)
     if not runs:
         raise TraceError("no trace was given: this figure compares several, such as lessons.record_runs('trough')")
@@ -152,7 +154,13 @@ def _draw_run(ax: Axes, place: int, trace: Trace, theme: Theme, line: dict[str, 
     ax.plot(trace.steps, losses, **{**style, "markevery": (place * every // 4, every), "zorder": 3, **line})
     last = _flown(losses)
     if last is not None:
-        cross = {"marker": "X", "markersize": 13, "color": colour, "markeredgecolor": background(ax), "zorder": 5}
+        cross: dict[str, Any] = {
+            "marker": "X",
+            "markersize": 13,
+            "color": colour,
+            "markeredgecolor": background(ax),
+            "zorder": 5,
+        }
         ax.plot(trace.steps[last : last + 1], losses[last : last + 1], **cross)
 
 
@@ -192,7 +200,7 @@ def _write(ax: Axes, labels: Sequence[_Label], theme: Theme) -> None:
     ends = sorted(((*to_axes.transform(label.at), label) for label in labels), key=lambda end: -float(end[1]))
     spots = _spread([float(end[1]) for end in ends], 3.3 * points(NOTE) / height)
     for spot, (across, up, label) in zip(spots, ends, strict=True):
-        leader = {"color": label.colour, "linewidth": 0.8, "alpha": 0.6, "clip_on": False, "zorder": 2}
+        leader: dict[str, Any] = {"color": label.colour, "linewidth": 0.8, "alpha": 0.6, "clip_on": False, "zorder": 2}
         ax.plot([across, 1.02], [up, spot], transform=ax.transAxes, **leader)
         for words, side in ((label.name, 1), (label.told, -1)):
             ax.annotate(

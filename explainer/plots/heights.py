@@ -9,16 +9,16 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import BoundaryNorm, ListedColormap
+from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgba
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
 from explainer.errors import TraceError, unknown
 from explainer.plots.style import LABEL, TICK, points, tick
-from explainer.theme import Theme, height_colour
+from explainer.theme import HEIGHTS, Theme, height_colour
 
 SCALES = ("linear", "log")
-_SPREAD = 20.0  # from so many times as high as the lower losses the highest is, levels are logarithmic
+MAP, MOUNTAIN = 20.0, 100.0  # how large a spread of losses is too large for an even scale: colours, and heights
 _DECADES = 6  # of a logarithmic scale; what is lower is one band, with an arrow at the end of the colour bar
 _DIGITS = (  # decades below which a logarithmic scale has levels at these digits
     (1.0, (1, 1.2, 1.5, 2, 2.5, 3, 4, 5, 6, 8)),
@@ -72,12 +72,23 @@ class Heights:
         colours: NDArray[np.float64] = self.colours(self.norm(np.ma.masked_invalid(losses)))
         return colours
 
+    def smooth_colours(self, rises: ArrayLike) -> NDArray[np.float64]:
+        """Return the colours of heights on this scale's axis, (…, 4): in the middle of a band its own."""
+        edges = self.rise(self.levels)
+        shares = np.interp(
+            np.asarray(rises, np.float64), (edges[:-1] + edges[1:]) / 2, np.linspace(0, 1, len(edges) - 1)
+        )
+        stops = np.array([to_rgba(height) for height in HEIGHTS])  # (stop, 4)
+        places = np.linspace(0, 1, len(stops))
+        return np.stack([np.interp(shares, places, channel) for channel in stops.T], axis=-1)
+
     def rise(self, losses: ArrayLike) -> NDArray[np.float64]:
         """Return how high losses stand on an axis of this scale: the losses, or their logarithms to base ten."""
         values = np.asarray(losses, np.float64)
         if not self.log:
             return values
-        return np.log10(np.maximum(values, self.levels[0]))  # NaN stays NaN, and what is lower stands on the floor
+        rises: NDArray[np.float64] = np.log10(np.maximum(values, self.levels[0]))  # what is lower stands on the floor
+        return rises
 
     def ticks(self, most: int = _MOST) -> tuple[NDArray[np.float64], list[str]]:
         """Return the levels that are named, and their names."""
@@ -98,8 +109,12 @@ class Heights:
         return chosen, [f"{level:.{digits}f}".replace("-", "−") for level in chosen]
 
 
-def heights_of(*losses: ArrayLike, scale: str | None = None) -> Heights:
+def heights_of(*losses: ArrayLike, scale: str | None = None, spread: float = MAP) -> Heights:
     """Choose the scale for losses of any shapes: logarithmic where they are positive and span orders of magnitude.
+
+    Args:
+        scale: "linear" or "log"; None chooses.
+        spread: From how many times the lowest decile on the highest loss makes the scale logarithmic.
 
     Raises:
         TraceError: There is no such scale, or losses that are zero or negative are to have a logarithmic one.
@@ -113,16 +128,15 @@ def heights_of(*losses: ArrayLike, scale: str | None = None) -> Heights:
     low, high = float(values.min()), float(values.max())
     if scale == "log" and low <= 0:
         raise TraceError(f"a loss of {low:g} has no place on a logarithmic scale; take scale='linear'")
-    spread = low > 0 and high / float(np.quantile(values, 0.1)) >= _SPREAD
-    if scale == "log" or (scale is None and spread):
+    if scale == "log" or (scale is None and low > 0 and high >= spread * float(np.quantile(values, 0.1))):
         bottom = max(low, high / 10**_DECADES)
         return Heights(_factors(bottom, high), log=True, below=low < bottom)
     if high - low <= 1e-9 * max(abs(low), abs(high)):  # flat: one band around it
         room = 0.05 * abs(low) or 0.5
         low, high = low - room, high + room
-    steps = MaxNLocator(nbins=12, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high)
+    steps = np.asarray(MaxNLocator(nbins=12, steps=[1, 2, 2.5, 5, 10]).tick_values(low, high), np.float64)
     first, last = np.searchsorted(steps, low, "right") - 1, np.searchsorted(steps, high, "left")
-    return Heights(np.asarray(steps[max(first, 0) : last + 1], np.float64), log=False)
+    return Heights(steps[max(int(first), 0) : int(last) + 1], log=False)
 
 
 def _factors(low: float, high: float) -> NDArray[np.float64]:

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from explainer.plots.style import LABEL, background, dress, entitle, legend_row, lines_of, number, points, prepare
-from explainer.plots.surface_words import check, losses_of, remarks, unit
+from explainer.plots.surface_words import BETWEEN, axis_names, check, losses_of, remarks
 from explainer.surface import Slice
 from explainer.theme import GRADIENT, LOSS, Theme, ink
 
@@ -18,12 +18,6 @@ GETTING = (
     "slice_ = explainer.loss_slice(model, criterion, (inputs, targets), trace=trace, step=40), "
     "or explainer.lessons.lesson_slice('digits', step=40)"
 )
-_BETWEEN = "line"  # what a slice between two models is called
-_ALONG = {
-    "gradient": "t, along the gradient",
-    "random": "t, in a random direction",
-    _BETWEEN: "t, from one model to the other",
-}
 
 
 def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs the builtin
@@ -69,12 +63,12 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
     ax.set_xlim(slice_.t[0], slice_.t[-1])
     for name, walk in slice_.walks.items():
         label = "the walk's shadow, each step at its own loss" if len(own) == 1 else name
-        dots = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
+        dots: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
         ax.plot(walk.path[:, 0], own[name], color=theme.quiet, alpha=0.75, label=label, zorder=2, **dots)
     _frame(ax, slice_, list(own.values()))
     _draw_tangent(ax, slice_, theme)
-    _draw_point(ax, slice_, theme)
-    ax.set(xlabel=f"{_ALONG.get(slice_.plane, 't, along the direction')}  ({unit(slice_, 0)})", ylabel="loss")
+    _draw_points(ax, slice_, theme)
+    ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
     entries = ax.get_legend_handles_labels()[0]
     rows = legend_row(ax, entries, theme) if len(entries) > 1 else []
     entitle(ax, _title(slice_), [*lines_of(ax, remarks(slice_, losses), wider=1.1), *rows], theme)
@@ -138,36 +132,36 @@ def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
     )
 
 
-def _draw_point(ax: Axes, slice_: Slice, theme: Theme) -> None:
-    """Mark the weights at t = 0, and the model at the other end of a line between two, with their losses."""
-    marked = [(0.0, slice_.loss, _center(slice_))]
-    if slice_.plane == _BETWEEN and slice_.t[0] <= 1 <= slice_.t[-1]:
-        place = int(np.argmin(np.abs(slice_.t - 1)))
-        marked.append((float(slice_.t[place]), float(slice_.losses[place]), "the other model"))
-    for t, loss, called in marked:
-        if not np.isfinite(loss):
-            continue
-        ax.plot([t], [loss], "o", markersize=9, color=theme.text, markeredgecolor=background(ax), zorder=5)
-        right = t > slice_.t[0] + 0.62 * (slice_.t[-1] - slice_.t[0])
-        ax.annotate(
-            f"{called}: loss {number(loss)}",
-            (t, loss),
-            (-8 if right else 8, -15),
-            textcoords="offset points",
-            ha="right" if right else "left",
-            va="center",
-            color=theme.text,
-            fontsize=points(LABEL),
-            bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
-            zorder=6,
-        )
+def _draw_points(ax: Axes, slice_: Slice, theme: Theme) -> None:
+    """Mark the weights at t = 0, and on a line between two models the other end, with their losses."""
+    whose = str(slice_.notes.get("center", "")) if slice_.step is None else f"step {slice_.step}"
+    _draw_point(ax, slice_, (0.0, slice_.loss), f"{whose or 'these weights'}: loss {number(slice_.loss)}", theme)
+    if slice_.plane == BETWEEN and slice_.t[0] <= 1 <= slice_.t[-1]:
+        loss = float(np.interp(1.0, slice_.t, slice_.losses))
+        sign = "" if 1.0 in slice_.t else "≈ "  # between two points of the grid
+        _draw_point(ax, slice_, (1.0, loss), f"the other weights: loss {sign}{number(loss)}", theme)
 
 
-def _center(slice_: Slice) -> str:
-    if slice_.plane == _BETWEEN:
-        return "from here" if slice_.step is None else f"step {slice_.step}"
-    return "these weights" if slice_.step is None else f"step {slice_.step}"
+def _draw_point(ax: Axes, slice_: Slice, at: tuple[float, float], words: str, theme: Theme) -> None:
+    if not np.isfinite(at[1]):
+        return
+    ax.plot(*np.array([at]).T, "o", markersize=9, color=theme.text, markeredgecolor=background(ax), zorder=5)
+    right = at[0] > slice_.t[0] + 0.62 * (slice_.t[-1] - slice_.t[0])
+    low, high = ax.get_ylim()
+    under = at[1] > low + 0.2 * (high - low)
+    ax.annotate(
+        words,
+        at,
+        (-8 if right else 8, -15 if under else 15),
+        textcoords="offset points",
+        ha="right" if right else "left",
+        va="center",
+        color=theme.text,
+        fontsize=points(LABEL),
+        bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
+        zorder=6,
+    )
 
 
 def _title(slice_: Slice) -> str:
-    return "Is there a hill between the two?" if slice_.plane == _BETWEEN else "What does one step see?"
+    return "Is there a hill between the two?" if slice_.plane == BETWEEN else "What does one step see?"

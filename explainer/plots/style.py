@@ -132,7 +132,7 @@ def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> list[str]:
     """
     if not entries:
         return []
-    columns = min(len(entries), 4)
+    columns = _columns(ax, [str(entry.get_label()) for entry in entries])
     ax.legend(
         handles=entries,
         loc="lower left",
@@ -147,6 +147,23 @@ def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> list[str]:
         borderpad=0.3,
     )
     return [" "] * -(-len(entries) // columns)
+
+
+def _columns(ax: Axes, labels: Sequence[str]) -> int:
+    """Return in how many columns a legend's labels are no wider than axes with a colour bar beside them."""
+    room = 1.1 * ax.get_window_extent().width * 72 / ax.figure.dpi
+    for columns in range(min(len(labels), 6), 1, -1):
+        widest = [max(map(len, labels[part])) for part in _parts(len(labels), columns)]
+        if sum(0.53 * longest + 4.6 for longest in widest) * points(NOTE) <= room:
+            return columns
+    return 1
+
+
+def _parts(count: int, columns: int) -> list[slice]:
+    """Return which of a legend's entries stand in each column: matplotlib fills the first ones with one more."""
+    each, more = divmod(count, columns)
+    ends = [each * (column + 1) + min(more, column + 1) for column in range(columns)]
+    return [slice(begin, end) for begin, end in zip([0, *ends], ends, strict=False)]
 
 
 def number(value: float, digits: int = 3) -> str:

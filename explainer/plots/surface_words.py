@@ -15,14 +15,28 @@ from explainer.surface import Sampled, Surface, Walk
 if TYPE_CHECKING:
     from explainer.surface import Weights
 
+TRUE, RECORDED = "true", "recorded"
+BETWEEN = "line"  # what a slice between two models is called
+
 _NAMES = {
     "pca": ("1st principal direction", "2nd principal direction"),
     "random": ("1st random direction", "2nd random direction"),
-    "ends": ("from the first weights to the last", "main direction beside it"),
-    "hessian": ("sharpest direction", "second sharpest direction"),
-    "given": ("1st direction", "2nd direction"),
+    "ends": ("from the last weights to the first", "main direction beside it"),
+    "hessian": ("sharpest direction", "2nd sharpest direction"),
 }
-TRUE, RECORDED = "true", "recorded"
+_LINES = {
+    "gradient": "along the gradient",
+    "recorded gradient": "along the recorded gradient",
+    "update": "along the step's update",
+    "random": "along a random direction",
+    BETWEEN: "from one model to the other",
+}
+_UNITS = {"random": "in filter norms", "update": "in updates", BETWEEN: "as a share of the way"}
+_NORMS = {
+    "as is": "running statistics as they are",
+    "re-estimated": "statistics re-estimated at every point",
+    "of each batch": "each batch's own statistics",
+}
 LOSSES = {TRUE: "true loss at the recorded weights", RECORDED: "loss as recorded, each of its own batch"}
 
 
@@ -39,28 +53,32 @@ def check(surface: Any, kind: type, getting: str) -> None:
 
 
 def axis_names(sampled: Sampled) -> list[str]:
-    """Return what stands at each axis: the direction, and the unit that its numbers count in."""
+    """Return what stands at each axis: the direction, and in brackets the unit that its numbers count in."""
+    weights = sampled.notes.get("axes")  # where the axes are two weights themselves
+    if isinstance(weights, list) and len(weights) == len(sampled.directions):
+        return [str(weight) for weight in weights]
     return [_axis_name(sampled, place) for place in range(len(sampled.directions))]
 
 
 def _axis_name(sampled: Sampled, place: int) -> str:
-    direction = sampled.directions[place]
-    weight = one_weight(direction)
-    if weight is not None:
-        name, index, step = weight
-        shape = np.shape(direction[name])
-        called = name + (f"[{', '.join(map(str, index))}]" if np.prod(shape, dtype=int) > 1 else "")
-        at = float(np.asarray(sampled.center[name])[index])
-        if step == 1:
-            return called if at == 0 else f"{called}, from {number(at)}"
-    names = _NAMES.get(sampled.plane, _NAMES["given"])
-    return f"{names[place]}  ({unit(sampled, place)})"
+    weight = one_weight(sampled.directions[place])
+    if weight is not None and weight[2] == 1:
+        name, index, _ = weight
+        center = np.asarray(sampled.center[name])
+        called = name + (f"[{', '.join(map(str, index))}]" if center.size > 1 else "")
+        at = float(center[index])
+        return called if at == 0 else f"{called} − {number(at)}".replace("− −", "+ ")
+    if len(sampled.directions) == 1:
+        return f"t, {_LINES.get(sampled.plane, 'along the given direction')}  ({unit(sampled, place)})"
+    names = _NAMES.get(sampled.plane, ("1st given direction", "2nd given direction"))
+    called = "a random direction beside it" if place and "second direction" in sampled.notes else names[place]
+    return f"{called}  ({unit(sampled, place)})"
 
 
 def unit(sampled: Sampled, place: int) -> str:
     """Return the unit in which one axis counts."""
-    if sampled.plane == "random":
-        return "in filter norms"
+    if sampled.plane in _UNITS:
+        return _UNITS[sampled.plane]
     parts = (np.linalg.norm(np.ravel(np.asarray(part, np.float64))) for part in sampled.directions[place].values())
     length = float(np.linalg.norm(list(parts)))
     return "distance in weights" if abs(length - 1) < 1e-3 else f"in steps of length {number(length)}"
@@ -95,10 +113,15 @@ def remarks(sampled: Sampled, losses: str) -> list[str]:
     walks = sampled.walks
     said = []
     if walks:
-        said = [captured(sampled), largest_gap(walks), *_beyond(sampled), f"dots: {LOSSES[losses]}"]
-    said += [f"loss of {sampled.data}" if sampled.data else "", _batch_norm(sampled)]
-    if isinstance(sampled, Surface):
-        said += [_interpolated(sampled)]
+        said = [captured(sampled), largest_gap(walks), *_beyond(sampled, losses), f"dots: {LOSSES[losses]}"]
+    said.append(f"loss of {sampled.data}" if sampled.data else "")
+    if sampled.batch_norm != "none":
+        said.append(f"BatchNorm: {_NORMS.get(sampled.batch_norm, sampled.batch_norm)}")
+    if sampled.notes.get("mode") == "train":
+        said.append("the model in train mode")
+    if isinstance(sampled, Surface) and sampled.tolerance is not None:
+        share = percent(1 - float(np.mean(sampled.evaluated)))
+        said.append(f"{share} of the points interpolated, checked: worst error {percent(sampled.worst)}")
     return [each for each in said if each]
 
 
@@ -134,21 +157,26 @@ def largest_gap(walks: Mapping[str, Walk]) -> str:
             found = float(gap[index]), int(walk.steps[index]), name
     if found is None:
         return ""
-    gap, step, name = found
+    most, step, name = found
     where = f"step {step}" + (f" of {name}" if len(walks) > 1 else "")
-    return f"largest gap, drawn − true loss: {'+' if gap > 0 else ''}{number(gap, 2)} at {where}"
+    return f"largest gap, drawn − true loss: {'+' if most > 0 else ''}{number(most, 2)} at {where}"
 
 
-def _beyond(sampled: Sampled) -> list[str]:
+def _beyond(sampled: Sampled, losses: str) -> list[str]:
     """Say how many steps lie outside the picture, and how many have no place at all."""
-    outside = lost = total = 0
+    outside = lost = blind = total = 0
     for walk in sampled.walks.values():
         placed = np.isfinite(walk.path).all(axis=1)
         outside += int(np.count_nonzero(placed & ~inside(sampled, walk)))
         lost += int(np.count_nonzero(~placed))
+        blind += int(np.count_nonzero(placed & ~np.isfinite(losses_of(walk, losses))))
         total += len(walk)
-    said = [f"{outside} of {total} steps lie outside the map"] if outside else []
-    return said + ([f"{lost} of {total} steps have weights that are not finite"] if lost else [])
+    counts = {
+        "lie outside the map" if len(sampled.directions) == 2 else "lie beyond the ends": outside,
+        "have weights that are not finite": lost,
+        "have a loss that is not finite (×)": blind,
+    }
+    return [f"{count} of {total} steps {what}" for what, count in counts.items() if count]
 
 
 def inside(sampled: Sampled, walk: Walk) -> NDArray[np.bool_]:
@@ -157,15 +185,3 @@ def inside(sampled: Sampled, walk: Walk) -> NDArray[np.bool_]:
     within = [(along >= axis[0]) & (along <= axis[-1]) for along, axis in zip(walk.path.T, axes, strict=True)]
     found: NDArray[np.bool_] = np.logical_and.reduce(within)
     return found
-
-
-def _batch_norm(sampled: Sampled) -> str:
-    treated = {"as is": "running averages as they are", "re-estimated": "running averages re-estimated at every point"}
-    return f"BatchNorm: {treated.get(sampled.batch_norm, sampled.batch_norm)}" * (sampled.batch_norm != "none")
-
-
-def _interpolated(surface: Surface) -> str:
-    if surface.tolerance is None:
-        return ""
-    share = 1 - float(np.mean(surface.evaluated))
-    return f"{percent(share)} of the points interpolated, checked: worst error {percent(surface.worst)}"

@@ -73,40 +73,39 @@ def _around(colour: str) -> str:
 
 def mark_ends(ax: Axes, walks: Sequence[Walk]) -> None:
     """Mark where the walks start by a ring, where each ends by a star, and say which is which beside the first."""
-    placed = [walk.path[np.isfinite(walk.path).all(axis=1)] for walk in walks]
-    for place, path in enumerate(placed):
-        if not len(path):
-            continue
+    for place, walk in enumerate(walks):
         colour = style_of(place)["color"]
         edged: dict[str, Any] = {"linestyle": "none", "zorder": 6}
-        ring = {"marker": "o", "markersize": 12, "markerfacecolor": "none"}
+        ring: dict[str, Any] = {"marker": "o", "markersize": 12, "markerfacecolor": "none"}
         for line, width in ((_around(colour), 4.2), (colour, 2.0)):
-            ax.plot(*path[:1].T, **ring, markeredgecolor=line, markeredgewidth=width, **edged)
-        ax.plot(
-            *path[-1:].T,
-            marker="*",
-            markersize=17,
-            color=colour,
-            markeredgecolor=DARK_EDGE,
-            markeredgewidth=1.2,
-            **edged,
-        )
-    everything = np.concatenate([path for path in placed if len(path)] or [np.empty((0, 2))])
-    if len(everything):
-        first = next(path for path in placed if len(path))
-        _label(ax, first[0], everything, "start")
-        if len(walks) == 1 and len(first) > 1:
-            _label(ax, first[-1], everything, "end")
+            ax.plot(*walk.path[:1].T, **ring, markeredgecolor=line, markeredgewidth=width, **edged)
+        star: dict[str, Any] = {"marker": "*", "markersize": 17, "color": colour, "markeredgewidth": 1.2}
+        ax.plot(*walk.path[-1:].T, **star, markeredgecolor=_around(colour), **edged)
+    everything = np.concatenate([walk.path for walk in walks] or [np.empty((0, 2))])
+    everything = everything[np.isfinite(everything).all(axis=1)]
+    for place, words in ((0, "start"), (-1, "end"))[: 2 if len(walks) == 1 else 1]:
+        if walks and len(walks[0]) and np.isfinite(walks[0].path[place]).all():
+            _label(ax, walks[0].path[place], everything, words)
 
 
 def _label(ax: Axes, point: NDArray[np.float64], path: NDArray[np.float64], words: str) -> None:
     """Write words beside a point of the map, on the side where the walk is furthest and the map goes on."""
     box = ax.get_window_extent()
-    to_points = 72 / ax.figure.dpi
-    size = np.array([box.width, box.height]) * to_points
+    size = np.array([box.width, box.height]) * 72 / ax.figure.dpi
     spans = np.array([ax.get_xlim(), ax.get_ylim()])
     seen = (path - spans[:, 0]) / np.diff(spans, axis=1)[:, 0] * size
     at = (point - spans[:, 0]) / np.diff(spans, axis=1)[:, 0] * size
+    write_beside(ax, point, free_side(at, seen, size, words), words)
+
+
+def free_side(
+    at: NDArray[np.float64], seen: NDArray[np.float64], size: NDArray[np.float64], words: str
+) -> NDArray[np.float64]:
+    """Return how far from a point the middle of a label stands where it hides least of a path and stays in the frame.
+
+    Args:
+        at: (2,) the point, in points from the frame's corner; seen: (S, 2) the path, alike; size: (2,) of the frame.
+    """
     reach = np.array([0.32 * points(LABEL) * len(words) + 14, 0.6 * points(LABEL) + 14])
 
     def room(side: tuple[int, int]) -> float:
@@ -114,11 +113,16 @@ def _label(ax: Axes, point: NDArray[np.float64], path: NDArray[np.float64], word
         edge = min(*(label - 0.6 * reach), *(size - label - 0.6 * reach), 0.0)
         return float(np.abs((seen - label) / reach).max(axis=1).min() + edge)
 
-    side = max(((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)), key=room)
+    best = max(((0, 1), (0, -1), (1, 0), (-1, 0), (1, 1), (-1, 1), (1, -1), (-1, -1)), key=room)
+    return reach * best
+
+
+def write_beside(ax: Axes, point: Any, offset: NDArray[np.float64], words: str) -> None:
+    """Write words beside a point, on a dark ground, so that they can be read on every colour of the map."""
     ax.annotate(
         words,
         point,
-        reach * side,
+        (float(offset[0]), float(offset[1])),
         textcoords="offset points",
         ha="center",
         va="center",
@@ -127,12 +131,12 @@ def _label(ax: Axes, point: NDArray[np.float64], path: NDArray[np.float64], word
         fontweight="bold",
         bbox={"facecolor": DARK_EDGE, "edgecolor": "none", "alpha": 0.72, "boxstyle": "round,pad=0.22"},
         annotation_clip=True,
-        zorder=7,
+        zorder=8,
     )
 
 
 def legend_entry(place: int, name: str) -> Line2D:
     """Return what stands for one of several walks in a legend."""
     style = style_of(place)
-    around = {"markeredgecolor": _around(style["color"]), "path_effects": _cased(style["color"])}
+    around: dict[str, Any] = {"markeredgecolor": _around(style["color"]), "path_effects": _cased(style["color"])}
     return Line2D([], [], **style, **around, linewidth=1.7, markersize=7, label=name)

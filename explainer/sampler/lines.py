@@ -44,6 +44,7 @@ def loss_slice(
     mode: str = "eval",
     seed: int = 0,
     walk_steps: int | None = 200,
+    slopes: bool = False,
 ) -> Slice:
     """Evaluate a model's loss along a line through its weights; the model is left exactly as it was.
 
@@ -59,6 +60,7 @@ def loss_slice(
         to: Instead of a direction, the weights at t = 1: a model, a state dict or name → array.
         span: Half the line, or (from, to), in t; by default −1 to 1, for "update" to 2, with `to` −0.25 to 1.25.
         center: The weights at t = 0; by default the step's, else the model's own.
+        slopes: Whether ∂loss/∂t is taken at the shadow of each step of the walk too, at three evaluations more.
 
     Raises:
         SurfaceError: Something given cannot be used; the message says what, and what to do.
@@ -72,7 +74,7 @@ def loss_slice(
     try_out(problem, base.weights)
     rise = _rise(problem, base)
     line = _line(problem, rise, base, direction, to, seed)
-    return _measured(problem, line, t, rise, base, measure_walks(problem, line, runs, slopes=False))
+    return _measured(problem, line, t, rise, base, measure_walks(problem, line, runs, slopes=slopes))
 
 
 @dataclass(frozen=True)

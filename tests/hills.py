@@ -56,7 +56,9 @@ def surface_of(hill: Hill, **options: Any) -> explainer.Surface:
 
 def loss_at(hill: Hill, weights: Mapping[str, Any]) -> float:
     """Return what a plain call gives at some weights."""
-    tensors = {name: torch.as_tensor(np.array(values)) for name, values in weights.items()}
+    tensors = {
+        name: each if isinstance(each, torch.Tensor) else torch.tensor(np.array(each)) for name, each in weights.items()
+    }
     with torch.no_grad():
         return float(hill.criterion(functional_call(hill.model, tensors, (hill.data[0],)), hill.data[1]))
 

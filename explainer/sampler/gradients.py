@@ -39,6 +39,7 @@ def gradient(problem: Problem, weights: Mapping[str, torch.Tensor]) -> tuple[flo
             prefix = f"{name}." if name else ""
             mean, variance = buffers[f"{prefix}running_mean"], buffers[f"{prefix}running_var"]
             statistics[name] = mean.detach().clone().requires_grad_(), variance.detach().clone().requires_grad_()
+        start_chance()
         with _normalising(norms, statistics):
             loss, found = _of_batches(problem, leaves, statistics, buffers)
         return loss, _through_statistics(problem, leaves, norms, statistics, found)
@@ -110,6 +111,7 @@ def _through_statistics(
 
         return hook
 
+    start_chance()
     for inputs, _ in problem.batches:
         terms.clear()
         handles = [norm.register_forward_pre_hook(gather(name)) for name, norm in norms.items()]

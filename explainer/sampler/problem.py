@@ -172,7 +172,9 @@ def same_chance() -> Iterator[None]:
 
 
 def start_chance() -> None:
-    """Start torch's random numbers anew, inside `kept`, so that a model that draws draws the same at every point."""
+    """Start random numbers anew, inside `kept`, so that a model that draws some draws the same at every point."""
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
     torch.default_generator.manual_seed(0)
     if torch.cuda.is_initialized():
         torch.cuda.manual_seed_all(0)

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from explainer.errors import ExplainerWarning
 from explainer.sampler.axes import grid_axes
 from explainer.sampler.batch_norm import running_norms, statistics_differ
+from explainer.sampler.interpolation import check_tolerance, whole_grid
 from explainer.sampler.means import Means, gathering
 from explainer.sampler.planes import Plane, find_plane
 from explainer.sampler.problem import Problem, try_out
@@ -45,6 +46,7 @@ def draw_surface(problem: Problem, asked: Asked, means: Means, tolerance: float 
         SurfaceError: Something asked cannot be; what needs no work to be seen is said before long work begins.
     """
     grid_axes(asked.resolution, asked.span, ())
+    check_tolerance(tolerance)
     runs = read_runs(problem.model, asked.trace, asked.walk_steps)
     weights, whose = choose_center(problem, asked.center, runs)
     try_out(problem, weights)
@@ -74,8 +76,7 @@ def measure_surface(
         if evaluate.finished is not None:
             return evaluate.finished
         u, v = evaluate.axes
-        points = np.stack(np.meshgrid(u, v), axis=-1)  # (V, U, 2)
-        values = evaluate(points.reshape(-1, 2)).reshape(len(v), len(u), -1)
+        values, evaluated, worst = whole_grid(u, v, evaluate, tolerance)
         if not np.isfinite(values[..., 0]).any():
             warnings.warn(
                 "the loss is finite at no point of the surface: choose a smaller span=, or another center=",
@@ -88,7 +89,9 @@ def measure_surface(
                 metrics={name: values[..., 1 + place] for place, name in enumerate(problem.metrics)},
                 u=u,
                 v=v,
-                evaluated=np.ones((len(v), len(u)), np.bool_),
+                evaluated=evaluated,
+                tolerance=None if evaluated.all() else tolerance,
+                worst=worst,
                 walks=walks,
                 **about(problem, plane),
             )

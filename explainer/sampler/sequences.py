@@ -17,6 +17,7 @@ from explainer.sampler.axes import grid_axes
 from explainer.sampler.evaluation import Evaluator
 from explainer.sampler.gathering import Progress
 from explainer.sampler.grid import measure_surface
+from explainer.sampler.interpolation import check_tolerance
 from explainer.sampler.means import Means
 from explainer.sampler.planes import find_plane
 from explainer.sampler.problem import Criterion, Metric, Problem, pose, try_out
@@ -70,6 +71,7 @@ def surface_sequence(
         (run,) = read_runs(problem.model, {"walk": trace}, None)
         places = _places(run, steps)
         axes = grid_axes(resolution, span, (), least=1.0)
+        check_tolerance(tolerance)
         _, last = last_finite(run, problem.model)
         try_out(problem, last)
         about_last = find_plane(problem, plane, (run,), last, seed)

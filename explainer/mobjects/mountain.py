@@ -23,6 +23,7 @@ from explainer.theme import DARK, Theme
 SHADE = 0.22  # how much darker a face that is turned from the light is, at most
 LIGHT = np.array([-0.35, -0.5, 0.79])  # where the light is from, whichever way the camera looks
 LARGEST = 0.22  # frame units: larger cells are divided, so that colours run smoothly
+LINES_LIFT = 0.03  # frame units: how much nearer to the viewer contour lines are than the ground
 FLATTEST = 3.0  # how many times longer than the other an axis is drawn at most
 
 
@@ -40,7 +41,7 @@ class Mountain(Painted):
         azimuth: Where the camera stands, in degrees from the u axis anticlockwise; −90 has u to the right.
         elevation: How high it stands, in degrees: 90 is a map.
         zoom: How many frame units are one unit of space; `focus` (3,) the point of space in the middle.
-        rise: How far the mountain has risen out of its plane, from 0 to 1.
+        rise: How far the mountain has risen out of its plane, from 0 to 1, and taken on its colours.
         path: (S, 3) the walk's steps, each u, v and loss; `below` (S,) the loss on the plane under (or over) each.
         position: How far the walk has come: k is its k-th step, k + ½ half-way to the next; −1 draws nothing.
         stems: How much of the stems between the walk and the plane is drawn, from 0 to 1.
@@ -64,7 +65,7 @@ class Mountain(Painted):
         height: float = 5.0,
         azimuth: float = -120.0,
         elevation: float = 30.0,
-        tall: float = 0.42,
+        tall: float = 0.38,
         floor: float | None = None,
         ceiling: float | None = None,
         levels: npt.ArrayLike | None = None,
@@ -314,7 +315,8 @@ class Mountain(Painted):
         middles = np.moveaxis(corners[..., :2].mean(axis=1), -1, 0)
         shade = Ground(ground.x, ground.y, self._shade(ground)).height(*middles)
         losses = Ground(ground.x, ground.y, self.cut).height(*middles)
-        return Faces(corners, self.colours_of(losses) * shade[:, None])
+        colour, bare = self.colours_of(losses), shades.rgb(self.theme.zero)
+        return Faces(corners, (bare + float(self.rise) * (colour - bare)) * shade[:, None])
 
     def _shade(self, ground: Ground) -> Array:
         """Return how bright the ground is at its points, (V, U): 1 where it faces the light, else a little less."""
@@ -326,9 +328,13 @@ class Mountain(Painted):
     def _window(self, ground: Ground, screen: Screen) -> npt.NDArray[np.bool_]:
         """Return which cells can be seen in the room, (V − 1, U − 1)."""
         flat = screen.place(ground.corners) - screen.middle
-        half = np.abs((self.points[4] - self.points[0])[:2] + (self.points[4] - self.points[8])[:2]) / 2
+        half = self._half()
         inside = ((flat.min(axis=1) < half) & (flat.max(axis=1) > -half)).all(axis=1)
         return np.asarray(inside.reshape(len(ground.y) - 1, len(ground.x) - 1))
+
+    def _half(self) -> Array:
+        """Return half the room's width and height in the frame, (2,)."""
+        return np.asarray(np.abs(self.points[:, :2] - self.points[:, :2].mean(axis=0)).max(axis=0))
 
     def colours_of(self, losses: npt.ArrayLike) -> Array:
         """Return the colours of losses (…), (…, 3), as `theme.height_colour` has them."""
@@ -343,9 +349,12 @@ class Mountain(Painted):
             return
         strokes = [self._level(level) for level in self.levels]
         points = np.concatenate([np.empty((0, 2, 3)), *strokes])
-        lift = 0.03 / brush.screen.unit * self.view.toward
-        seen = points[~ground.hidden(points.mean(axis=1) + lift, self.view)] if len(points) else points
-        brush.lines(brush.screen.place(seen), shades.rgb(DARK.background), 0.016, float(self.lines))
+        flat = brush.screen.place(points)
+        inside = (np.abs(flat.mean(axis=1) - brush.screen.middle) < self._half()).all(axis=1)
+        points, flat = points[inside], flat[inside]
+        lift = LINES_LIFT / brush.screen.unit * self.view.toward
+        seen = ~ground.hidden(points.mean(axis=1) + lift, self.view)
+        brush.lines(flat[seen], shades.rgb(DARK.background), 0.016, float(self.lines * self.rise))
 
     def _level(self, level: float) -> Array:
         flat = level_lines(self.u, self.v, self.heights, level)

@@ -15,9 +15,9 @@ from manim import VMobject
 from explainer.mobjects.mountain_view import Answers, Array, View
 
 CASING = 0.045  # frame units: how much wider the dark line is that a stroke lies on
-DASH = (0.07, 0.07)
-GHOST = 0.4  # opacity of what is hidden
-LIFT = 2.0  # of its width: how much nearer to the viewer a line is than what it lies on
+DASH = (0.08, 0.09)  # with round ends
+GHOST = 0.6  # opacity of what is hidden
+LIFT = 3.0  # of its width: how much nearer to the viewer a line is than what it lies on
 
 
 @dataclass(frozen=True)
@@ -116,8 +116,10 @@ class Brush:
 
     def keep_within(self, corners: Array) -> None:
         """Paint nothing outside a polygon of the frame, (corner, 2), from now on."""
+        self.pen.set_antialias(cairo.ANTIALIAS_NONE)  # else faces that meet at its edge are seen twice there
         self._path(corners)
         self.pen.clip()
+        self.pen.set_antialias(cairo.ANTIALIAS_DEFAULT)
 
     def fill(self, faces: Faces, *, grown: float = 0.6) -> None:
         """Fill polygons, each a little larger (in pixels) so that no gap is seen between neighbours."""

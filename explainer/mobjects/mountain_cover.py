@@ -48,7 +48,7 @@ class Cut:
         middles = (self.points[1:] + self.points[:-1]) / 2
         lifted = middles + LIFT * stroke.width / screen.unit * screen.view.toward
         self.seen = ~ground.hidden(lifted, screen.view)
-        self.depths = screen.depth(lifted)
+        self.depths = screen.depth(middles)
         self.after = np.zeros(len(middles), np.int64)
         flat = screen.place(middles)
         for place, ball in enumerate(balls):
@@ -62,7 +62,7 @@ class Cut:
             flat = brush.screen.place(self.points)
             for start, stop, seen in runs(self.seen):
                 if not seen:
-                    width, opacity = 0.6 * self.stroke.width, GHOST * self.stroke.opacity
+                    width, opacity = 0.75 * self.stroke.width, GHOST * self.stroke.opacity
                     brush.polyline(flat[start : stop + 1], self.stroke.colour, width, opacity, dashed=True)
 
     def paint(self, brush: Brush, after: int) -> None:

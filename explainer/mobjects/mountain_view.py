@@ -117,26 +117,33 @@ class Ground:
     def height(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Array:
         """Return the ground's height at points, (…); NaN beside it and in holes."""
         column, row = self._place(self.x, x), self._place(self.y, y)
-        left, low = (np.clip(np.nan_to_num(at), 0, count - 2).astype(int) for at, count in self._counted(column, row))
+        left = np.clip(np.nan_to_num(column), 0, len(self.x) - 2).astype(int)
+        low = np.clip(np.nan_to_num(row), 0, len(self.y) - 2).astype(int)
         right_by, up_by = column - left, row - low
         lower = (1 - right_by) * self.z[low, left] + right_by * self.z[low, left + 1]
         upper = (1 - right_by) * self.z[low + 1, left] + right_by * self.z[low + 1, left + 1]
         return np.asarray((1 - up_by) * lower + up_by * upper)
 
     def hidden(self, points: npt.ArrayLike, view: View) -> Answers:
-        """Say of points (N, 3) whether the ground stands between them and the viewer, (N,)."""
-        starts = np.asarray(points, float).reshape(-1, 3)
-        level, steep = float(np.hypot(*view.toward[:2])), float(view.toward[2])
-        out = float(np.hypot(np.ptp(self.x), np.ptp(self.y))) / max(level, 1e-9)
-        reach = np.clip((self.top - starts[:, 2]) / max(steep, 1e-9), 0.0, out)
-        looks = 2 + int(np.max(reach, initial=0.0) * level / (OFTEN * self.cell))
-        way = reach[:, None] * np.linspace(0, 1, looks)
-        x, y, z = (starts[:, axis, None] + way * view.toward[axis] for axis in range(3))
-        with np.errstate(invalid="ignore"):
-            return np.asarray((self.height(x, y) > z + 1e-9).any(axis=1))
+        """Say of points (N, 3) whether the ground stands between them and the viewer, (N,).
 
-    def _counted(self, column: Array, row: Array) -> tuple[tuple[Array, int], tuple[Array, int]]:
-        return (column, len(self.x)), (row, len(self.y))
+        A ray goes from each towards the viewer, and looks at the ground below until that covers it, or until it is
+        above all ground.
+        """
+        rays = np.asarray(points, float).reshape(-1, 3)
+        level, steep = float(np.hypot(*view.toward[:2])), float(view.toward[2])
+        stride = OFTEN * self.cell / max(level, 1e-9)
+        out = float(np.hypot(np.ptp(self.x), np.ptp(self.y))) / max(level, 1e-9)
+        reach = np.clip((self.top - rays[:, 2]) / max(steep, 1e-9), 0.0, out)
+        found = np.zeros(len(rays), np.bool_)
+        going, way = np.arange(len(rays)), 0.0
+        while len(going):
+            x, y, z = (rays[going] + way * view.toward).T
+            covered = self.height(x, y) > z + 1e-9  # never where there is no ground, which is NaN
+            found[going[covered]] = True
+            way += stride
+            going = going[~covered & (reach[going] > way - stride)]
+        return found
 
     @staticmethod
     def _place(axis: Array, values: npt.ArrayLike) -> Array:

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import tracemalloc
+from itertools import pairwise
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -127,3 +131,73 @@ def test_factors_are_ratios_of_neighbours_and_none_where_one_has_no_place(troubl
     assert flow.factors(gradients) == [None, None, None]
     first, last = gradients[1], gradients[3]
     assert flow.factors([first, last]) == [first.size / last.size]
+
+
+# How the steps follow each other
+
+
+def walk_of(places: list[list[float]], **options: object) -> Trace:
+    """Record a model that is put to these places, one a step, and to the last of them by the last step."""
+    model = nn.Linear(len(places[0]), 1, bias=False).double()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with explainer.record(model, optimizer=optimizer, **options) as recorder:  # type: ignore[arg-type]
+        for here, there in pairwise(places):
+            model.weight.data[0] = torch.tensor(here, dtype=torch.float64)
+            optimizer.zero_grad()
+            loss = model(torch.ones(1, len(here), dtype=torch.float64)).sum()
+            recorder.log(loss=loss)
+            loss.backward()
+            model.weight.grad[0] = (torch.tensor(here) - torch.tensor(there)) / 0.1
+            optimizer.step()
+    return recorder.trace
+
+
+def test_a_step_turns_back_where_its_cosine_with_the_step_before_is_below_zero() -> None:
+    #          right      up: 90°    back left  on, left   not at all  right
+    places = [[0.0, 0], [1, 0.0], [1, 1.0], [0.9, 0.99], [0.1, 0.9], [0.1, 0.9], [5.0, 1]]
+    assert flow.bounces(walk_of(places)).tolist() == [False, True, False, False, False]
+    assert flow.bounces(walk_of(places, keep=("updates",))).tolist() == [False, True, False, False, False]
+    assert flow.bounces(walk_of(places[:2])).tolist() == []
+
+
+def test_bounces_are_those_of_all_parameters_together() -> None:
+    """The first parameter turns back by 1, the second goes on by more: together the step goes on."""
+    model = nn.Sequential(nn.Linear(1, 1, bias=False), nn.Linear(1, 1, bias=False))
+    optimizer = torch.optim.SGD(model.parameters(), lr=1.0)
+    steps = [(1.0, 2.0), (-1.0, 2.0), (1.0, -2.0)]
+    with explainer.record(model, optimizer=optimizer) as recorder:
+        for pushes in steps:
+            optimizer.zero_grad()
+            model(torch.ones(1, 1)).sum().backward()
+            for parameter, push in zip(model.parameters(), pushes, strict=True):
+                parameter.grad.fill_(push)  # type: ignore[union-attr]
+            optimizer.step()
+    assert flow.bounces(recorder.trace).tolist() == [False, True]
+
+
+def test_steps_up_are_those_after_which_the_recorded_loss_is_higher() -> None:
+    trace = walk_of([[0.0], [3.0], [2.0], [2.0], [5.0], [9.0]])  # its loss is the weight
+    assert trace.scalars["loss"].tolist() == [0, 3, 2, 2, 5]
+    assert flow.steps_up(trace).tolist() == [True, False, False, True]
+
+
+def test_what_follows_what_is_told_of_consecutive_steps_only() -> None:
+    sparse = walk_of([[0.0], [1.0], [2.0], [3.0], [4.0]], every=lambda step: step != 2)
+    for ask in (flow.bounces, flow.steps_up):
+        with pytest.raises(TraceError, match="consecutive steps only, and after step 1 the next recorded is 3: record"):
+            ask(sparse)
+    with pytest.raises(TraceError, match=r'keeps no updates, .*keep=\("parameters", "updates"\)'):
+        flow.bounces(walk_of([[0.0], [1.0], [2.0]], keep=("parameters",)))
+
+
+def test_bounces_read_the_updates_of_one_step_at_a_time(tmp_path: Path) -> None:
+    walk_of([[float(place)] * 20_000 for place in range(41)], path=tmp_path / "run")
+    trace = explainer.open_trace(tmp_path / "run")
+    one = trace.updates["weight"][0].nbytes
+    tracemalloc.start()
+    try:
+        assert not flow.bounces(trace).any()
+        _, peak = tracemalloc.get_traced_memory()
+    finally:
+        tracemalloc.stop()
+    assert peak < 10 * one  # of forty

@@ -26,14 +26,22 @@ def axes_of(trace: Trace) -> list[str]:
     return list(trace.parameters)
 
 
-def shown(*traces: Trace) -> tuple[tuple[float, float], ...] | None:
-    """Return where the lesson's weights are looked at, or None where a walk leaves that, or there is no such view."""
-    view = LESSONS[traces[0].notes["lesson"]].view
-    for trace in traces:
-        for values, (low, high) in zip(trace.parameters.values(), view, strict=False):
-            if not np.all((np.asarray(values) >= low) & (np.asarray(values) <= high)):
-                return None
-    return view or None
+def said(trace: Trace) -> dict[str, Any]:
+    """Return what a trace of a lesson says of itself, to stand in a surface's notes too."""
+    examples = {"examples": trace.notes.get("data", "")}
+    return {**{note: trace.notes[note] for note in ("lesson", "settings") if note in trace.notes}, **examples}
+
+
+def shown(*traces: Trace) -> tuple[tuple[float, float], ...]:
+    """Return (from, to) of each weight: where the lesson looks at it, and as far as the walks go beyond that."""
+    ends = []
+    for (low, high), name in zip(LESSONS[traces[0].notes["lesson"]].view, traces[0].parameters, strict=True):
+        walked = np.concatenate([np.asarray(trace.parameters[name], np.float64).ravel() for trace in traces])
+        walked = walked[np.isfinite(walked)]
+        left, right = walked.min(initial=low), walked.max(initial=high)
+        room = 0.05 * (right - left)  # so that nothing stands on the edge
+        ends.append((float(left - room) if left < low else low, float(right + room) if right > high else high))
+    return tuple(ends)
 
 
 def _zeros(trace: Trace) -> dict[str, Any]:

@@ -10,6 +10,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,15 +18,13 @@ import numpy as np
 
 from explainer.errors import SurfaceError, TraceError
 from explainer.lessons import LESSONS, Progress, _digest, record_runs, room, runs_folder
-from explainer.lessons.own_axes import axes_of, own_line, own_plane, shown
-from explainer.surface import Surface, SurfaceSequence, open_surface, open_surface_sequence
+from explainer.lessons.own_axes import axes_of, own_line, own_plane, said, shown
+from explainer.surface import Slice, Surface, SurfaceSequence, open_slice, open_surface, open_surface_sequence
 from explainer.trace import Trace
 
 if TYPE_CHECKING:
     import torch
     from torch import nn
-
-    from explainer.surface import Slice
 
 Source = Trace | str | Mapping[str, Trace]  # a lesson's trace, several by name, or the lesson's name
 _OF_THE_COMPUTATION = ("executor", "folder", "workers")  # what changes no number
@@ -83,16 +82,18 @@ def lesson_surface(
         from explainer.sampler import loss_surface
 
         chosen = {"plane": plane, **options}
+        problem = _common_problem(traces)
         if plane == "weights":
             chosen = {"span": shown(*traces.values()), **options, **own_plane(first)}
         found = loss_surface(
-            *_common_problem(traces),
+            *problem,
             trace=traces if len(traces) > 1 else first,
             resolution=resolution,
             progress=progress if progress is not None else False,
             **chosen,
         )
-        return _told(found, first, plane)
+        axes = {"axes": axes_of(first)} if plane == "weights" else {}
+        return replace(found, notes={**found.notes, **said(first), **axes})
 
     surface: Surface = _kept("surface", traces, asked, compute, open_surface, again=again)
     return surface
@@ -121,34 +122,47 @@ def lesson_sequence(
         told = progress if progress is not None else False
         return surface_sequence(first, *problem_of(first), progress=told, **options)
 
-    sequence: SurfaceSequence = _kept("sequence", traces, options, compute, open_surface_sequence, again=again)
+    sequence: SurfaceSequence = _kept("sequence", {"walk": first}, options, compute, open_surface_sequence, again=again)
     return sequence
 
 
-def lesson_slice(of: Trace | str, **options: Any) -> Slice:
-    """Return a lesson's loss along a line, with the walk beside it; for one weight, along the weight itself.
+def lesson_slice(of: Trace | str, *, again: bool = False, **options: Any) -> Slice:
+    """Return a lesson's loss along a line, with the walk beside it, or open it if it was computed before.
+
+    Where the model has one weight, the line is that weight itself, and the slopes along the walk are taken too.
 
     Args:
         of: A trace of a lesson, or a lesson's name.
+        again: Compute it even if it was computed before.
         options: What `loss_slice` takes: step, direction, to, resolution, span, …
 
     Raises:
         TraceError: The trace is not of a lesson.
         SurfaceError: As `loss_slice`.
     """
-    from explainer.sampler import loss_slice
+    traces = _traces(of)
+    first = _only(traces)
+    own = len(LESSONS[_origin(first)[0]].view) == 1 and not options.keys() & {"direction", "to"}
 
-    trace = _only(_traces(of))
-    if len(LESSONS[_origin(trace)[0]].view) == 1 and not options.keys() & {"direction", "to"}:
-        view = shown(trace)
-        options = {"span": view[0] if view else None, **own_line(trace), **options}
-    return loss_slice(*problem_of(trace), trace=trace, **options)
+    def compute() -> Slice:
+        from explainer.sampler import loss_slice
+
+        chosen = {"span": shown(first)[0], "slopes": True, **own_line(first), **options} if own else options
+        found = loss_slice(*problem_of(first), trace=first, **chosen)
+        axes = {"axes": axes_of(first)} if own else {}
+        return replace(found, notes={**found.notes, **said(first), **axes})
+
+    slice_: Slice = _kept("slice", {"walk": first}, options, compute, open_slice, again=again)
+    return slice_
 
 
 def _traces(of: Source) -> dict[str, Trace]:
     if isinstance(of, str):
         return record_runs(of)
-    return {"walk": of} if isinstance(of, Trace) else dict(of)
+    traces = {"walk": of} if isinstance(of, Trace) else dict(of)
+    if not traces:
+        raise TraceError("no trace was given: give one of a lesson, several by name, or the lesson's name")
+    return traces
 
 
 def _only(traces: Mapping[str, Trace]) -> Trace:
@@ -197,17 +211,6 @@ def _common_problem(traces: Mapping[str, Trace]) -> tuple[Any, Any, Any]:
                 "in common; draw one for each"
             )
     return model, criterion, data
-
-
-def _told(surface: Surface, trace: Trace, plane: object) -> Surface:
-    """Add to a surface what is known of it as a lesson's."""
-    from dataclasses import replace
-
-    name, settings = _origin(trace)
-    notes = {**surface.notes, "lesson": name, "settings": settings, "examples": trace.notes.get("data", "")}
-    if plane == "weights":
-        notes["axes"] = axes_of(trace)
-    return replace(surface, notes=notes)
 
 
 def _kept(

@@ -7,6 +7,7 @@ the recorded weights.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
@@ -14,7 +15,7 @@ from torch import nn
 
 from explainer.errors import LessonError
 from explainer.lessons.catalogue import LESSONS, find
-from explainer.lessons.own_axes import own_line, own_plane, shown
+from explainer.lessons.own_axes import axes_of, own_line, own_plane, said, shown
 from explainer.lessons.walking import Optimizing, Problem, walk
 from explainer.sampler import loss_slice, loss_surface
 from explainer.surface import Slice, Surface
@@ -38,7 +39,7 @@ def teaching_surface(
             descent at the lesson's learning rate when omitted.
         start: Both weights; the lesson's when omitted.
         steps: How many; every one is recorded.
-        options: What else `loss_surface` takes; without span the lesson's own view, if the walk stays in it.
+        options: What else `loss_surface` takes; without span the lesson's own view, and as far as the walk goes.
 
     Raises:
         LessonError: The lesson is not one of two weights, or `start` is not two numbers.
@@ -46,7 +47,8 @@ def teaching_surface(
     """
     problem, trace = _walked(name, 2, optimizer, start, steps)
     chosen = {"span": shown(trace), "progress": False, **own_plane(trace), **options}
-    return loss_surface(*problem, trace=trace, resolution=resolution, **chosen)
+    found = loss_surface(*problem, trace=trace, resolution=resolution, **chosen)
+    return replace(found, notes={**found.notes, **said(trace), "axes": axes_of(trace)})
 
 
 def teaching_slice(
@@ -70,9 +72,9 @@ def teaching_slice(
         SurfaceError: As `loss_slice`.
     """
     problem, trace = _walked(name, 1, optimizer, start, steps)
-    line = shown(trace)
-    chosen = {"span": line[0] if line else None, **own_line(trace), **options}
-    return loss_slice(*problem, trace=trace, resolution=resolution, **chosen)
+    chosen = {"span": shown(trace)[0], "slopes": True, **own_line(trace), **options}
+    found = loss_slice(*problem, trace=trace, resolution=resolution, **chosen)
+    return replace(found, notes={**found.notes, **said(trace), "axes": axes_of(trace)})
 
 
 def _walked(

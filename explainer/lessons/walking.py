@@ -36,7 +36,12 @@ def walk(
         folder: Where the trace lies; in memory when omitted.
         notes: Facts that stay with the trace.
         keep: As in `explainer.record`.
+
+    Raises:
+        LessonError: There is no step to walk.
     """
+    if steps < 1:
+        raise LessonError(f"steps={steps}: a walk has at least one")
     model, criterion, (inputs, targets) = problem
     optimizer = optimizing(model.parameters())
 

@@ -201,7 +201,8 @@ class Surface(Sampled):
         """Return what the surface is and how far it can be trusted, in a few lines of text."""
         found = self.losses[np.isfinite(self.losses)]
         heights = f"{found.min():.4g} to {found.max():.4g}" if found.size else "nowhere finite"
-        lost = f", {self.losses.size - found.size} of {self.losses.size} points not finite" if found.size else ""
+        missing = self.losses.size - found.size
+        lost = f", {missing} of {self.losses.size} points not finite" if found.size and missing else ""
         lines = [
             f"plane {self.plane!r}: {len(self.u)}×{len(self.v)} points, u {self.u[0]:.4g} to {self.u[-1]:.4g}, "
             f"v {self.v[0]:.4g} to {self.v[-1]:.4g}",

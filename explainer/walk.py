@@ -98,4 +98,6 @@ def check_axis(name: str, values: Floats) -> None:
 
 def share(captured: float) -> str:
     """Return a share for people: "99.7%"."""
-    return "no share" if np.isnan(captured) else f"{captured:.1%}"
+    if np.isnan(captured):
+        return "no share"
+    return f"{captured:.1%}" if captured >= 0.001 or captured <= 0 else f"{100 * captured:.1g}%"

@@ -100,7 +100,7 @@ def _second(rise: torch.Tensor, leaves: tuple[torch.Tensor, ...]) -> NDArray[np.
         raise SurfaceError(
             f"part of the model has no second derivative ({str(error).splitlines()[0]}); take plane='pca' or 'random'"
         ) from error
-    return np.concatenate([part.detach().double().cpu().numpy().ravel() for part in parts])
+    return np.concatenate([part.detach().cpu().double().numpy().ravel() for part in parts])
 
 
 def _lanczos(product: Product, size: int, count: int, tolerance: float) -> tuple[NDArray[np.float64], ...]:

@@ -183,7 +183,7 @@ def _without_filters(model: nn.Module, center: Tensors) -> set[str]:
 
 def _filter_normalised(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
     draw = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
-    own, rows = weight.double().cpu(), tuple(range(1, weight.ndim))
+    own, rows = weight.cpu().double(), tuple(range(1, weight.ndim))
     norm = torch.linalg.vector_norm  # Tensor.norm is a matrix norm for two dimensions, and an error for three
     scale = norm(own, dim=rows, keepdim=True) / norm(draw, dim=rows, keepdim=True).clamp_min(1e-10)
     found: torch.Tensor = (draw * scale).to(weight)

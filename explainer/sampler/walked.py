@@ -102,7 +102,7 @@ def _offsets(runs: Sequence[Run], center: Tensors) -> Iterator[tuple[str, int, F
     steps = sum(map(len, runs))
     width = max(1, _ROOM // (8 * steps))
     for name, tensor in center.items():
-        origin = tensor.detach().double().cpu().numpy().ravel()
+        origin = tensor.detach().cpu().double().numpy().ravel()
         for start in range(0, len(origin), width):
             part = slice(start, start + width)
             rows = [run.array(name, place).reshape(-1)[part] for run in runs for place in range(len(run))]

@@ -12,7 +12,7 @@ from explainer.sampler.gradients import gradient
 from explainer.sampler.planes import Plane
 from explainer.sampler.problem import Problem, kept
 from explainer.sampler.runs import Run
-from explainer.sampler.weights import Tensors, combined, dot, length
+from explainer.sampler.weights import Tensors, combined, dot, length, precise
 from explainer.surface import Walk
 
 Floats = NDArray[np.float64]
@@ -35,7 +35,7 @@ def measure_walk(problem: Problem, plane: Plane, run: Run, *, slopes: bool = Tru
         for place in range(steps):
             weights = run.weights(problem.model, place)
             true[place] = measure(problem, weights)[0]
-            offset = {name: tensor.double() - plane.center[name].double() for name, tensor in weights.items()}
+            offset = {name: precise(tensor) - precise(plane.center[name]) for name, tensor in weights.items()}
             moved[place] = length(offset)
             if np.isfinite(moved[place]):  # else the run diverged, and is nowhere
                 path[place] = np.linalg.solve(gram, [dot(offset, each) for each in plane.directions])
@@ -81,5 +81,5 @@ def _slopes(problem: Problem, plane: Plane, path: Floats) -> Floats:
 
 def _beside(offset: Tensors, plane: Plane, point: Floats) -> float:
     for x, direction in zip(point.tolist(), plane.directions, strict=True):
-        offset = {name: each - x * direction[name].double() for name, each in offset.items()}
+        offset = {name: each - x * precise(direction[name]) for name, each in offset.items()}
     return length(offset)

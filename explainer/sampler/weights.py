@@ -89,7 +89,12 @@ def numbers(given: Any, what: str) -> torch.Tensor:
 
 def dot(first: Mapping[str, torch.Tensor], second: Mapping[str, torch.Tensor]) -> float:
     """Return Σ first·second over all parameters, summed in float64."""
-    return sum(float(first[name].double().ravel() @ each.double().ravel()) for name, each in second.items())
+    return sum(float(precise(first[name]).ravel() @ precise(each).ravel()) for name, each in second.items())
+
+
+def precise(tensor: torch.Tensor) -> torch.Tensor:
+    """Return a tensor in float64, where it lies, or here where its device has no such numbers."""
+    return (tensor.cpu() if tensor.device.type == "mps" else tensor).double()
 
 
 def length(weights: Mapping[str, torch.Tensor]) -> float:

@@ -182,3 +182,13 @@ def test_a_plane_that_a_lesson_cannot_have_is_refused() -> None:
         lessons.lesson_surface(lessons.record_lesson("trough"))
     with pytest.raises(explainer.SurfaceError, match=r"plane='weights' is for models of two, not for .* 'two-layer'"):
         lessons.lesson_surface("two-layer", plane="weights")
+
+
+def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
+    own_runs: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    trace = lessons.record_lesson("two-layer", steps=10)
+    (own_runs / "surfaces").write_text("a file where a folder should be")
+    monkeypatch.setattr(surfaces, "_common_problem", lambda traces: pytest.fail("it was computed"))
+    with pytest.raises(explainer.SurfaceError, match=r"surfaces cannot be written: .*; set EXPLAINER_RUNS"):
+        lessons.lesson_surface(trace, resolution=3)

@@ -58,7 +58,8 @@ def explainer(context: click.Context) -> None:
     """Record a real training run, then see its gradients in figures and films.
 
     Start with `explainer demo`. TRACE is always the folder of a recorded run, or the name of a lesson, which is
-    recorded if it has not been yet. Exit codes: 0 done, 1 a check or a film failed, 2 wrong use, 3 something is not
+    recorded if it has not been yet; of a lesson that compares several runs it is the first, and depth/he-relu another.
+    Exit codes: 0 done, 1 a check or a film failed, 2 wrong use, 3 something is not
     installed, 130 interrupted.
     """
     if context.invoked_subcommand is None:

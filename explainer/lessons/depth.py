@@ -81,15 +81,13 @@ def run(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Train and record; gradients are kept, and their statistics at every recorded step are over the whole batch."""
+    """Train and record; norms are over whole batches, and of 8 examples everything is kept."""
     scans, network, criterion = images(), model(activation, initialisation, seed), nn.CrossEntropyLoss()
     optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate)
     epoch = -(-len(scans.train) // batch_size)  # steps in an epoch
     steps = epochs * epoch
-    chosen, keep = digits.sparse(steps, epoch), ("gradients", "parameters")
-    with record(
-        network, folder, criterion=criterion, optimizer=optimizer, every=chosen, keep=keep, overwrite=True
-    ) as recorder:
+    chosen = digits.sparse(steps, epoch)
+    with record(network, folder, criterion=criterion, optimizer=optimizer, every=chosen, overwrite=True) as recorder:
         recorder.note(
             **about,
             data=scans.caption,

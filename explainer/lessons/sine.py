@@ -66,7 +66,6 @@ def run(
         criterion=criterion,
         optimizer=optimizer,
         every=lambda step: sparsely(step, steps),
-        keep=("parameters",),
         probe=(x, y),
         overwrite=True,
     ) as recorder:

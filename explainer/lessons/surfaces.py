@@ -236,10 +236,13 @@ def _kept(
             return opened(folder)
         except SurfaceError:
             pass  # damaged or of another version: computed again
-    found = compute()
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    try:  # before long work begins
+        folder.parent.mkdir(parents=True, exist_ok=True)
+        scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    except OSError as error:
+        raise SurfaceError(f"{folder.parent} cannot be written: {error.strerror}; set EXPLAINER_RUNS") from error
     try:
+        found = compute()
         found.save(scratch / "whole")
         if folder.exists():
             os.replace(folder, scratch / "replaced")

@@ -22,7 +22,7 @@ from explainer.theme import DARK, Theme
 
 SHADE = 0.22  # how much darker a face that is turned from the light is, at most
 LIGHT = np.array([-0.35, -0.5, 0.79])  # where the light is from, whichever way the camera looks
-LARGEST = 0.22  # frame units: larger cells are divided, so that colours run smoothly
+LARGEST = 0.25  # frame units: larger cells are divided, so that colours run smoothly
 LINES_LIFT = 0.03  # frame units: how much nearer to the viewer contour lines are than the ground
 FLATTEST = 3.0  # how many times longer than the other an axis is drawn at most
 
@@ -310,7 +310,7 @@ class Mountain(Painted):
         )
         rows, columns = fine.z.shape
         order = self.view.order(rows - 1, columns - 1)
-        order = order[fine.whole[order]]
+        order = order[(fine.whole & self._window(fine, screen).ravel())[order]]
         corners = fine.corners[order]
         middles = np.moveaxis(corners[..., :2].mean(axis=1), -1, 0)
         shade = Ground(ground.x, ground.y, self._shade(ground)).height(*middles)

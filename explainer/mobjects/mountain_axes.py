@@ -52,7 +52,7 @@ def margins(mountain: Mountain, view: View) -> tuple[Array, Array]:
     """Return the room that labels need around the block: left and below, right and above, in frame units."""
     widest = [max(label.words.width for label in each) for each in mountain.labels]
     side = TICK + GAP + max(*widest) + 0.25
-    return np.array([side, 0.72]), np.array([0.4 * side, 0.32])
+    return np.array([side, 0.72]), np.array([0.55 * side, 0.32])
 
 
 def paint_behind(mountain: Mountain, brush: Brush) -> None:

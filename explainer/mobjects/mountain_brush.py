@@ -127,17 +127,21 @@ class Brush:
         flat = widened(flat, grown * self.screen.pixel)
         pen, opacity = self.pen, self.opacity
         move, line, colour, paint = pen.move_to, pen.line_to, pen.set_source_rgba, pen.fill
-        for corners, (red, green, blue) in zip(flat.tolist(), faces.colours.tolist(), strict=True):
+        # As one long list of numbers: thousands of short ones would set off Python's search for garbage.
+        numbers = iter(np.concatenate([faces.colours, flat.reshape(-1, 8)], axis=1).ravel().tolist())
+        for red, green, blue, x1, y1, x2, y2, x3, y3, x4, y4 in zip(*[numbers] * 11, strict=True):
             colour(blue, green, red, opacity)  # the camera's bytes are RGBA, cairo's BGRA
-            move(*corners[0])
-            for corner in corners[1:]:
-                line(*corner)
+            move(x1, y1)
+            line(x2, y2)
+            line(x3, y3)
+            line(x4, y4)
             paint()
 
     def lines(self, strokes: Array, colour: Array, width: float, opacity: float = 1.0) -> None:
         """Draw separate short strokes (stroke, 2, 2) of the frame at once."""
         self._ready(colour, width, opacity)
-        for (x, y), (to_x, to_y) in strokes.tolist():
+        numbers = iter(strokes.ravel().tolist())
+        for x, y, to_x, to_y in zip(*[numbers] * 4, strict=True):
             self.pen.move_to(x, y)
             self.pen.line_to(to_x, to_y)
         self.pen.stroke()

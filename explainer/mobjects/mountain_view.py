@@ -16,7 +16,7 @@ import numpy.typing as npt
 Array = npt.NDArray[np.float64]
 Places = npt.NDArray[np.int64]
 Answers = npt.NDArray[np.bool_]
-OFTEN = 0.6  # of a cell: how often a ray looks at the ground below
+OFTEN = 0.35  # of a cell: how often a ray looks at the ground below
 _LEVEL = 1e-9  # what rounding leaves of a right angle's cosine
 
 

@@ -44,9 +44,11 @@ def test_pca_is_the_svd_of_the_offsets_from_the_last_weights(hill: Hill) -> None
 
 def test_pca_of_parameters_read_in_parts_is_the_same(hill: Hill, monkeypatch: pytest.MonkeyPatch) -> None:
     whole = surface_of(hill, resolution=2)
-    monkeypatch.setattr(walked, "_ROOM", 8 * len(hill.trace) * 3)  # three numbers of each step at once
-    parts = surface_of(hill, resolution=2)
-    assert axes(parts) == pytest.approx(axes(whole), abs=1e-6)
+    monkeypatch.setattr(walked, "_BLOCK", 8 * len(hill.trace) * 3)  # three numbers of each step at once
+    for room in (1024**3, 4 * len(hill.trace) * 7):  # all are held, or seven of each step
+        monkeypatch.setattr(walked, "_ROOM", room)
+        parts = surface_of(hill, resolution=2)
+        assert axes(parts) == pytest.approx(axes(whole), abs=1e-6)
 
 
 @pytest.mark.parametrize("plane", ["pca", "ends"])

@@ -1,12 +1,13 @@
 """The directions in which recorded weights walked, from the products of their offsets from the center.
 
-Two passes over the trace, one parameter at a time and never more than `_ROOM` of it: the first for the Gram matrix G of
-all offsets, (step, step), the second for the directions, which are sums of offsets.
+Two passes over the trace, one parameter at a time and never more than `_ROOM` bytes of it: the first for the Gram matrix
+of all offsets, (step, step), the second for the directions, which are sums of offsets.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -17,7 +18,8 @@ from explainer.sampler.runs import Run
 from explainer.sampler.weights import Tensors, length
 
 Floats = NDArray[np.float64]
-_ROOM = 256 * 1024**2  # bytes of offsets that are held at once
+_ROOM = 1024**3  # bytes of recorded weights that are held at once
+_BLOCK = 64 * 1024**2  # bytes of offsets in float64
 _TINY = 1e-9  # of the largest coordinate: below it a sign says nothing
 
 
@@ -100,15 +102,24 @@ def _sums_of_offsets(mixes: Floats, runs: Sequence[Run], center: Tensors) -> tup
 def _offsets(runs: Sequence[Run], center: Tensors) -> Iterator[tuple[str, int, Floats]]:
     """Yield a parameter's name, where a part of it begins, and the offsets of that part at all steps (step, part)."""
     steps = sum(map(len, runs))
-    width = max(1, _ROOM // (8 * steps))
+    width = max(1, _BLOCK // (8 * steps))
     for name, tensor in center.items():
         origin = tensor.detach().cpu().double().numpy().ravel()
-        for start in range(0, len(origin), width):
-            part = slice(start, start + width)
-            rows = [run.array(name, place).reshape(-1)[part] for run in runs for place in range(len(run))]
-            block = np.stack(rows).astype(np.float64)
-            block -= origin[part]
-            yield name, start, block
+        for begin, rows in _rows(runs, name, len(origin), steps):
+            for start in range(0, len(rows[0]), width):
+                block = np.stack([row[start : start + width] for row in rows]).astype(np.float64)
+                block -= origin[begin + start : begin + start + block.shape[1]]
+                yield name, begin + start, block
+
+
+def _rows(runs: Sequence[Run], name: str, size: int, steps: int) -> Iterator[tuple[int, list[NDArray[Any]]]]:
+    """Yield where a part of a parameter begins, and it at every step; a part is all that there is room for."""
+    each = runs[0].array(name, 0).itemsize
+    width = max(1, _ROOM // (each * steps))
+    for begin in range(0, size, width):
+        part = slice(begin, begin + width)
+        found = (run.array(name, place).reshape(-1) for run in runs for place in range(len(run)))
+        yield begin, [row if width >= size else row[part].copy() for row in found]  # a view would hold the whole
 
 
 def _rounding(center: Tensors) -> float:

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 Progress = Callable[[int, int], None]  # called with the steps done and the steps in all
 
-_RECIPE = 4  # raised whenever a lesson comes out otherwise than before with the same settings
+_RECIPE = 5  # raised whenever a lesson comes out otherwise than before with the same settings
 _HOMES = {  # bound when they are first used: listing lessons needs none of them
     "lesson_sequence": "surfaces",
     "lesson_slice": "surfaces",

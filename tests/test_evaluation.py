@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -13,6 +14,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+from explainer.sampler import chunks
 from explainer.sampler.evaluation import Evaluator
 from explainer.sampler.problem import Problem, pose
 
@@ -206,7 +208,9 @@ def posed(name: str) -> tuple[Problem, Tensors, list[Tensors]]:
 
 
 @pytest.mark.parametrize("name", CASES)
-def test_every_point_is_what_a_plain_loop_gives(name: str) -> None:
+@pytest.mark.parametrize("piece", [chunks._BYTES, 600], ids=["whole", "in pieces"])
+def test_every_point_is_what_a_plain_loop_gives(name: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_BYTES", piece)  # so many bytes of an activation make a piece of a batch
     problem, center, directions = posed(name)
     chance, points = torch.get_rng_state(), grid()
     found = Evaluator(problem, center, directions)(points)
@@ -216,3 +220,115 @@ def test_every_point_is_what_a_plain_loop_gives(name: str) -> None:
     np.testing.assert_allclose(
         found[:, 1:], plain_loop(problem, center, directions, points)[:, 1:], atol=1.5 / problem.examples
     )  # one example may stand on the border between two classes
+
+
+@pytest.mark.parametrize(
+    "name", ["an MLP", "an MLP with dropout in train mode", "a CNN with batch norm", "a transformer"]
+)
+def test_a_points_bits_do_not_depend_on_the_points_beside_it_or_their_order(name: str) -> None:
+    problem, center, directions = posed(name)
+    points = grid()
+    whole = Evaluator(problem, center, directions)(points)
+    order = np.random.default_rng(0).permutation(len(points))
+    another = pickle.loads(pickle.dumps(Evaluator(problem, center, directions)))  # noqa: S301  (our own, as a worker gets it)
+    pieces = np.concatenate([another(points[part]) for part in np.array_split(order, [1, 2, 9, 30])])
+    assert np.array_equal(pieces, whole[order])
+
+
+@pytest.mark.parametrize("name", ["an MLP", "a CNN with batch norm", "a transformer"])
+def test_a_region_without_a_finite_loss_is_what_a_plain_loop_finds_it_to_be(name: str) -> None:
+    problem, center, directions = posed(name)
+    points = np.array([[u, v] for u in (-1e38, -1e19, 0.0, 1e19, 3e38) for v in (-1e20, 0.3, 1e38)])
+    with np.errstate(all="ignore"):
+        found = Evaluator(problem, center, directions)(points)[:, 0]
+        expected = plain_loop(problem, center, directions, points)[:, 0]
+    assert not np.isfinite(expected).all()
+    lost = ~np.isfinite(expected)
+    np.testing.assert_array_equal(found[lost], expected[lost])
+    assert np.array_equal(np.isnan(found), np.isnan(expected))
+
+
+def test_metrics_are_measured_with_the_loss_and_no_points_give_no_values() -> None:
+    problem, center, directions = posed("an MLP on several batches")
+    evaluator = Evaluator(problem, center, directions)
+    assert evaluator(np.empty((0, 2))).shape == (0, 2)
+    found, expected = evaluator(grid()), plain_loop(problem, center, directions, grid())
+    np.testing.assert_allclose(found[:, 1], expected[:, 1], atol=1.5 / problem.examples)
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_the_model_is_left_as_it_was(name: str) -> None:
+    problem, center, directions = posed(name)
+    model = problem.model.train()
+    before = {each: (tensor, tensor.clone()) for each, tensor in [*model.named_parameters(), *model.named_buffers()]}
+    attributes = [set(vars(module)) for module in model.modules()]
+    threads = torch.get_num_threads()
+    Evaluator(problem, center, directions)(grid(3))
+    after = dict([*model.named_parameters(), *model.named_buffers()])
+    assert all(after[each] is tensor and torch.equal(tensor, values) for each, (tensor, values) in before.items())
+    assert [set(vars(module)) for module in model.modules()] == attributes
+    assert all(module.training for module in model.modules())
+    assert torch.get_num_threads() == threads
+
+
+def test_a_failing_model_is_left_as_it_was_and_says_what_it_says() -> None:
+    problem, center, directions = posed("a CNN with batch norm")
+    evaluator = Evaluator(problem, center, directions)
+    evaluator(grid(2))
+
+    def fail(module: nn.Module, args: Any) -> None:
+        raise RuntimeError("out of order")
+
+    handle = problem.model.head.register_forward_pre_hook(fail)
+    with pytest.raises(RuntimeError, match="out of order"):
+        evaluator(grid(2))
+    handle.remove()
+    assert all("forward" not in vars(module) for module in problem.model.modules())
+    assert dict(problem.model.named_parameters()).keys() == center.keys()
+
+
+def test_a_users_hooks_are_called_at_every_point() -> None:
+    problem, center, directions = posed("an MLP")
+    points, doubled = grid(3), []
+
+    def double(module: nn.Module, args: Any, output: torch.Tensor) -> torch.Tensor:
+        doubled.append(1)
+        return 2 * output
+
+    plain = plain_loop(problem, center, directions, points)[:, 0]
+    problem.model[0].register_forward_hook(double)
+    found = Evaluator(problem, center, directions)(points)[:, 0]
+    assert len(doubled) >= len(points)
+    assert not np.allclose(found, plain)
+    np.testing.assert_allclose(found, plain_loop(problem, center, directions, points)[:, 0], rtol=1e-5)
+
+
+def test_several_threads_find_what_one_finds() -> None:
+    problem, center, directions = posed("regression")
+    points, threads = grid(), torch.get_num_threads()
+    found = []
+    try:
+        for count in (1, 3):
+            torch.set_num_threads(count)
+            found.append(Evaluator(problem, center, directions)(points))
+    finally:
+        torch.set_num_threads(threads)
+    np.testing.assert_array_equal(*found)
+
+
+@pytest.mark.parametrize(
+    ("name", "way"),
+    [
+        ("an MLP", "Columns"),
+        ("log-softmax", "Columns"),
+        ("an MLP in train mode", "LentModel"),
+        ("a CNN with batch norm", "LentModel"),
+        ("a transformer", "LentModel"),
+        ("a buffer that counts", "LentModel"),
+    ],
+)
+def test_each_model_goes_the_quickest_way_that_is_true_of_it(name: str, way: str) -> None:
+    problem, center, directions = posed(name)
+    evaluator = Evaluator(problem, center, directions)
+    evaluator(grid(1))
+    assert type(evaluator._quick).__name__ == way

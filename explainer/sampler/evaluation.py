@@ -54,9 +54,7 @@ class Evaluator:
     def _measured(self, points: Sequence[Sequence[float]]) -> list[list[float]]:
         if self._quick is None:
             return [self._plainly(point) for point in points]
-        found: list[list[float]] = []
-        self._quick.visit(points, lambda outputs: found.append(judge(self._problem, outputs, quick_loss)))
-        return found
+        return self._quick.visit(points, lambda outputs: judge(self._problem, outputs, quick_loss))
 
     def _plainly(self, point: Sequence[float]) -> list[float]:
         return measure(self._problem, weights_at(self._center, self._directions, point))

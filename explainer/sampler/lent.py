@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
@@ -15,6 +15,7 @@ from explainer.sampler.chunks import LargestActivation, joined, pieces, tensors_
 from explainer.sampler.first_layer import FirstLayers
 from explainer.sampler.problem import Problem, call, call_with, size_of, start_chance
 
+T = TypeVar("T")
 Points = Sequence[Sequence[float]]  # (P, D)
 
 
@@ -59,21 +60,29 @@ class LentModel:
             for piece in inputs if how.shared else []:
                 call_with(problem, center, piece)
 
-    def visit(self, points: Points, receive: Callable[[Iterator[Any]], None]) -> None:
-        """Hand over the outputs of each batch in turn, at each point in turn; no later than that they are gone."""
+    def visit(self, points: Points, receive: Callable[[Iterator[Any]], T]) -> list[T]:
+        """Return what `receive` makes of the outputs of each batch in turn, at each point; they do not last longer."""
+        found: list[T] = []
 
         def work() -> None:
             for point in points:
                 start_chance()
                 self._weights.move(point)
                 self._first.move(point)
-                receive(joined([call(self._model, piece) for piece in batch]) for batch in self._batches)
+                found.append(receive(map(self._output, self._batches)))
                 for buffer in self._buffers:
                     buffer.restore()
 
         tensors = self._weights.tensors | {buffer.name: buffer.lent for buffer in self._buffers}
         with self._first.answering():
             functional_call(_Room(self._model), {f"model.{name}": each for name, each in tensors.items()}, (work,))
+        return found
+
+    def _output(self, batch: Sequence[Any]) -> Any:
+        outputs = [call(self._model, piece) for piece in batch]
+        for buffer in self._buffers:
+            buffer.put_back()
+        return joined(outputs)
 
 
 class _Room(nn.Module):
@@ -106,10 +115,13 @@ class _Buffer:
         return cls(model.get_submodule(owner), key, name, own, lent, lent._version)
 
     def restore(self) -> None:
-        """Make the lent copy what it was, where a pass has changed it, and put it back where one has replaced it."""
+        """Make the copy what it was, where passes have changed it."""
         if self.lent._version != self.version:
             self.lent.copy_(self.own)
             self.version = self.lent._version
+
+    def put_back(self) -> None:
+        """Let the model have the copy again, where a pass has put another tensor in its place."""
         if self.owner._buffers[self.key] is not self.lent:
             self.owner._buffers[self.key] = self.lent
 

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Protocol
+from functools import partial
+from typing import Any, Protocol, TypeVar
 
 import torch
 from torch import nn
 from torch.utils._pytree import tree_flatten
 
 from explainer.sampler.blend import Tensors, weights_at
+from explainer.sampler.columns import Columns, chain
 from explainer.sampler.lent import LentModel, Points, Shortcuts
 from explainer.sampler.problem import Problem, call_with, start_chance
 
+T = TypeVar("T")
 _RELATIVE = 1e-5  # to the largest number of an output: what sums in another order differ by in a deep network
 
 
 class Quick(Protocol):
     """A way to a model's outputs at many points."""
 
-    def visit(self, points: Points, receive: Callable[[Iterator[Any]], None]) -> None:
-        """Hand over the outputs of each batch in turn, at each point in turn."""
+    def visit(self, points: Points, receive: Callable[[Iterator[Any]], T]) -> list[T]:
+        """Return what `receive` makes of the outputs of each batch in turn, at each point; they do not last longer."""
 
 
 def find_quick(problem: Problem, center: Tensors, directions: Sequence[Tensors]) -> Quick | None:
@@ -32,14 +35,23 @@ def find_quick(problem: Problem, center: Tensors, directions: Sequence[Tensors])
         return None
     probes = [[0.0] * len(directions), [1.0] * len(directions)]
     expected = [_plain_outputs(problem, weights_at(center, directions, point)) for point in probes]
-    for how in _shortcuts(problem):
+    for make in _ways(problem, center, directions):
         try:
-            quick = LentModel(problem, center, directions, how)
+            quick = make()
             if _gives(quick, probes, expected):
                 return quick
         except Exception:  # whatever a model raises when it is called in a way that it was not written for
             continue
     return None
+
+
+def _ways(problem: Problem, center: Tensors, directions: Sequence[Tensors]) -> Iterator[Callable[[], Quick]]:
+    """Yield what makes a way, the quickest first."""
+    layers = chain(problem)
+    if layers is not None:
+        yield partial(Columns, problem, layers, center, directions)
+    for how in _shortcuts(problem):
+        yield partial(LentModel, problem, center, directions, how)
 
 
 def _is_open(model: nn.Module) -> bool:
@@ -69,13 +81,13 @@ def _plain_outputs(problem: Problem, weights: Tensors) -> list[Any]:
 
 
 def _gives(quick: Quick, points: Points, expected: Sequence[Sequence[Any]]) -> bool:
-    found: list[bool] = []
+    def is_expected(outputs: Iterator[Any], plain: Sequence[Any]) -> bool:
+        return all(_equal(*pair) for pair in zip(outputs, plain, strict=True))
 
-    def receive(outputs: Iterator[Any]) -> None:
-        found.append(all(_equal(*pair) for pair in zip(outputs, expected[len(found)], strict=True)))
-
-    quick.visit(points, receive)
-    return all(found)
+    return all(
+        quick.visit([point], partial(is_expected, plain=plain))[0]
+        for point, plain in zip(points, expected, strict=True)
+    )
 
 
 def _equal(output: Any, expected: Any) -> bool:

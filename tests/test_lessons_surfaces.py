@@ -192,3 +192,29 @@ def test_a_folder_that_cannot_be_written_is_told_before_anything_is_computed(
     monkeypatch.setattr(surfaces, "_common_problem", lambda traces: pytest.fail("it was computed"))
     with pytest.raises(explainer.SurfaceError, match=r"surfaces cannot be written: .*; set EXPLAINER_RUNS"):
         lessons.lesson_surface(trace, resolution=3)
+
+
+@pytest.mark.parametrize(
+    ("settings", "complaint"),
+    [
+        ({"steps": 2, "hidden": 4}, "no setting is called 'hidden'"),
+        ({"seed": "four"}, "seed='four' is of another kind than its default, 0"),
+        ({"seed": True}, "seed=True is of another kind"),
+        ({"learning_rate": float("nan")}, "learning_rate=nan is of another kind than its default, 0.1"),
+    ],
+)
+def test_a_trace_whose_settings_are_none_of_the_lessons_makes_no_problem(
+    settings: dict[str, Any], complaint: str
+) -> None:
+    trace = lessons.record_lesson("two-layer", steps=2)
+    trace.notes["settings"] = settings
+    with pytest.raises(explainer.LessonError, match=complaint):
+        lessons.problem_of(trace)
+
+
+def test_making_a_problem_again_downloads_nothing(tmp_path: Path) -> None:
+    trace = lessons.record_lesson("digits", steps=1)
+    trace.notes["settings"] = {"data": "mnist", "data_dir": str(tmp_path / "empty"), "download": True}
+    with pytest.raises(explainer.LessonError, match="holds no MNIST/raw"):
+        lessons.problem_of(trace)
+    assert not (tmp_path / "empty").exists()

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 from explainer.errors import LessonError, unknown
@@ -35,13 +37,18 @@ class Lesson:
         """Return all settings: the defaults, then the preset's, then the run's, then those chosen.
 
         Raises:
-            LessonError: There is no such preset, run or setting.
+            LessonError: There is no such preset, run or setting, or a setting is of another kind than its default.
         """
         if preset is not None and preset not in self.presets:
             raise LessonError(f"lesson {self.name!r}: {unknown('preset', preset, self.presets)}")
         for name in chosen:
             if name not in self.settings:
                 raise LessonError(f"lesson {self.name!r}: {unknown('setting', name, self.settings)}")
+            if not _of_kind(chosen[name], self.settings[name]):
+                raise LessonError(
+                    f"lesson {self.name!r}: {name}={chosen[name]!r} is of another kind than its default, "
+                    f"{self.settings[name]!r}"
+                )
         of_run = self.runs[self.run_called(run)] if run is not None else {}
         return {**self.settings, **(self.presets[preset] if preset else {}), **of_run, **chosen}
 
@@ -71,6 +78,16 @@ class Lesson:
         if name in words:
             return words[name]
         raise LessonError(f"lesson {self.name!r}: {unknown('run', name, words)}")
+
+
+def _of_kind(value: object, default: object) -> bool:
+    if isinstance(value, bool) or isinstance(default, bool):
+        return type(value) is type(default)
+    if default is None:  # a folder, or a number of steps
+        return value is None or isinstance(value, str | Path | int)
+    if isinstance(default, float):
+        return isinstance(value, int | float) and math.isfinite(value)
+    return isinstance(value, type(default))
 
 
 def word_of(run: str) -> str:

@@ -58,9 +58,12 @@ def images(data: str = "sklearn", data_dir: str | Path | None = None, download: 
     raise LessonError(f"lesson 'digits' has no data {data!r}: it is 'sklearn' or 'mnist'")
 
 
-def problem(*, data: str, data_dir: str | Path | None, download: bool, seed: int, **_: Any) -> Problem:
-    """Return the network, untrained, its criterion, and the images it learns from, (image, 784), with their digits."""
-    digits = images(data, data_dir, download)
+def problem(*, data: str, data_dir: str | Path | None, seed: int, **_: Any) -> Problem:
+    """Return the network, untrained, its criterion, and the images it learns from, (image, 784), with their digits.
+
+    Downloads nothing, whatever the settings say: they may be those of a stranger's trace.
+    """
+    digits = images(data, data_dir)
     return model(seed), nn.NLLLoss(), (digits.train, digits.train_digits)
 
 

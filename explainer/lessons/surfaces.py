@@ -38,6 +38,7 @@ def problem_of(trace: Trace) -> tuple[nn.Module, nn.Module, tuple[torch.Tensor, 
 
     Raises:
         TraceError: The trace is not of a lesson.
+        LessonError: Its settings are none of the lesson's, or its data do not lie where they did.
     """
     name, settings = _origin(trace)
     made: tuple[Any, Any, Any] = room(name).problem(**settings)

@@ -256,6 +256,10 @@ def test_arrays_that_do_not_fit_each_other_are_told(genuine: dict[str, bytes], t
     files = resealed({**genuine, "surface.safetensors": joined(header, body)})
     refused(write(tmp_path / "s", files), r"damaged: .*losses")
     header["losses"]["shape"] = [3, 3]
+    header["losses"]["data_offsets"] = [8, 80]
+    files = resealed({**genuine, "surface.safetensors": joined(header, body)})
+    refused(write(tmp_path / "s", files), "its header says of 'losses' what cannot be")
+    header["losses"]["data_offsets"] = [0, 72]
     header["losses"]["dtype"] = "I64"
     files = resealed({**genuine, "surface.safetensors": joined(header, body)})
     refused(write(tmp_path / "s", files), "an array is of dtype int64")

@@ -196,7 +196,7 @@ def test_a_shuffling_loader_moves_no_random_number_and_is_read_once(hill: Hill) 
 
 
 def test_a_surface_taken_while_a_recorder_runs_leaves_nothing_in_its_trace() -> None:
-    def run(look: Callable[[nn.Module, int], None]) -> explainer.Trace:
+    def run(look: Callable[[nn.Module, nn.Module], None]) -> explainer.Trace:
         model = seeded(mlp)
         criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1)
         with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
@@ -204,26 +204,40 @@ def test_a_surface_taken_while_a_recorder_runs_leaves_nothing_in_its_trace() -> 
                 x, y = batch_for(model, step)
                 optimizer.zero_grad()
                 loss = criterion(model(x), y)
-                look(model, step)
+                look(model, criterion)
                 loss.backward()
-                look(model, step)
+                look(model, criterion)
                 optimizer.step()
-                look(model, step)
+                look(model, criterion)
         return recorder.trace
 
-    def take(model: nn.Module, step: int) -> None:
+    def take(model: nn.Module, criterion: nn.Module) -> None:  # the very objects that are recorded
         data = batch_for(model, 50)
         for plane in ("random", "hessian"):
-            explainer.loss_surface(model, nn.CrossEntropyLoss(), data, plane=plane, resolution=2, progress=False)
-        explainer.loss_slice(model, nn.CrossEntropyLoss(), data, resolution=3)
+            explainer.loss_surface(model, criterion, data, plane=plane, resolution=2, progress=False)
+        explainer.loss_slice(model, criterion, data, resolution=3)
 
-    quiet, looked = run(lambda model, step: None), run(take)
+    quiet, looked = run(lambda model, criterion: None), run(take)
     assert looked.events == quiet.events
     assert looked.scalars["loss"].tolist() == quiet.scalars["loss"].tolist()
     for kind in ("activations", "gradients", "parameters", "parameter_gradients", "updates"):
         of_quiet, of_looked = getattr(quiet, kind), getattr(looked, kind)
         assert list(of_quiet) == list(of_looked)
         assert all(np.array_equal(np.asarray(of_quiet[name]), np.asarray(of_looked[name])) for name in of_quiet)
+
+
+def test_a_recorders_hooks_do_nothing_meanwhile() -> None:
+    from explainer.recorder.guard import GuardedHook
+
+    model, heard = seeded(mlp), list[str]()
+    model.register_forward_hook(GuardedHook(lambda *_: heard.append("forward"), lambda: True, pytest.fail))
+    for plane in ("random", "hessian"):
+        explainer.loss_surface(
+            model, nn.CrossEntropyLoss(), batch_for(model, 0), plane=plane, resolution=2, progress=False
+        )
+    assert heard == []
+    model(batch_for(model, 0)[0])
+    assert heard == ["forward"]
 
 
 def test_wrappers_are_taken_off_a_model(hill: Hill) -> None:

@@ -1,6 +1,6 @@
 """The directions in which recorded weights walked, from the products of their offsets from the center.
 
-Two passes over the trace, one parameter at a time and never more than `_ROOM` bytes of it: the first for the Gram matrix
+Two passes over the trace, one parameter at a time and never more than `_ROOM` bytes of it: the first for the products
 of all offsets, (step, step), the second for the directions, which are sums of offsets.
 """
 

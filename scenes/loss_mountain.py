@@ -182,13 +182,13 @@ class LossMountain(TraceScene):
         largest = float(np.nanmax(np.abs(np.append(self.rises, self.falls))))
         bars = Rises(self.rises[:-1], float(self.rises[-1]), largest, theme=self.theme)
         card = RoundedRectangle(
-            width=bars.width + 0.6, height=3.6, corner_radius=0.12, stroke_width=1.5, stroke_color=self.theme.line,
+            width=bars.width + 0.6, height=4.0, corner_radius=0.12, stroke_width=1.5, stroke_color=self.theme.line,
             fill_color=self.theme.panel, fill_opacity=1,
         )  # fmt: skip
         title = Words("what the loss changes by", size=MINIMUM, colour=self.theme.text)
         scale = self.quiet(f"each step {self.length:.2g} long")
         card.stretch_to_fit_width(max(card.width, title.width + 0.4))
-        bars.move_to(card)
+        bars.shift(card.get_center() + 0.25 * DOWN - bars.zero.get_center())
         VGroup(title, scale).arrange(DOWN, buff=0.1).next_to(card.get_top(), DOWN, buff=0.16)
         panel = VGroup(card, title, scale, bars)
         panel.move_to((self.layout.stage.right - 0.25 - panel.width / 2, 0.4, 0))

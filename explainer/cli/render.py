@@ -104,8 +104,10 @@ def shoot(
     if trace is not None:
         settings = replace(settings, trace=trace_of(trace, advance).folder)
     else:
-        for lesson in dict.fromkeys(scene.lesson for scene in scenes if scene.lesson):
-            record(lesson, advance)
+        given = settings.surface is not None
+        for lesson in dict.fromkeys(scene.lesson for scene in scenes if not (given and scene.surfaces)):
+            if lesson:
+                record(lesson, advance)
         if settings.surface is None:
             compute_surfaces(scenes, advance)
     for scene in scenes:

@@ -35,7 +35,7 @@ class Rises(VGroup):
         """
         super().__init__()
         self.changes = np.append(np.sort(np.asarray(others, float)), gradient)
-        self.largest, self.theme, self.tall = largest, theme, 1.25
+        self.largest, self.theme, self.tall = largest, theme, 1.15
         width = 0.17 * (len(self.changes) + 1)
         self.zero = Line(LEFT * width / 2, -LEFT * width / 2, color=theme.quiet, stroke_width=2)
         self.others = VMobject(fill_color=theme.text, fill_opacity=1, stroke_width=0)

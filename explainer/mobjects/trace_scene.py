@@ -11,7 +11,7 @@ from manim.utils.exceptions import EndSceneEarlyException
 
 from explainer.errors import ExplainerError, TraceError, unknown
 from explainer.mobjects.layout import Layout, layout
-from explainer.mobjects.trace_sources import find_runs, find_sequence, find_slice, find_surface, lesson_runs
+from explainer.mobjects.trace_sources import SURFACE, find_runs, find_sequence, find_slice, find_surface, lesson_runs
 from explainer.mobjects.words import CAPTION, SMALL, Words
 from explainer.surface import Slice, Surface, SurfaceSequence
 from explainer.theme import THEMES, Theme
@@ -49,7 +49,8 @@ class TraceScene(Scene):
         compares: Whether it needs several runs.
         needs: What must be in the trace: "activations", …, "criterion", "probe".
         surfaces: The surfaces that it draws, each as `lesson_surface` takes it: `explainer render` computes them
-            beforehand; to be read without running the file, they are written out as a literal.
+            beforehand; to be read without running the file, they are written out as a literal. Given another surface
+            (EXPLAINER_SURFACE), a scene without `needs` shows that, and has no trace.
         said: Per caption its sentence, and the seconds when it began and ended.
         beats: Per beat its name and the second when it began.
     """
@@ -74,9 +75,11 @@ class TraceScene(Scene):
             self.runs = find_runs(getattr(self, "runs", None) or os.environ.get("EXPLAINER_TRACE"), self.lesson, film)
             self.trace = next(iter(self.runs.values()))
         else:
-            self.trace = self._find_trace()
             self.runs = {}
-        for trace in (self.trace, *self.runs.values()):
+            if not self._surface_alone():
+                self.trace = self._find_trace()
+                _check(self.trace, self.needs, film)
+        for trace in self.runs.values():
             _check(trace, self.needs, film)
         self.said: list[tuple[str, float, float]] = []
         self.beats: list[tuple[str, float]] = []
@@ -149,7 +152,9 @@ class TraceScene(Scene):
             choice: What `lesson_surface` takes: plane, resolution, …; the first of `surfaces` when omitted.
         """
         choice = choice or (dict(self.surfaces[0]) if self.surfaces and of is None else {})
-        return find_surface(self.trace if of is None else of, **choice)
+        if of is None and not self._surface_alone():
+            return find_surface(self.trace, **choice)
+        return find_surface(of or {}, **choice)
 
     def slice(self, trace: Trace, span: tuple[float, float], resolution: int = 201) -> Slice:
         """Return the loss along the only weight of a lesson's trace."""
@@ -170,6 +175,11 @@ class TraceScene(Scene):
     @property
     def _frame(self) -> float:
         return 1 / float(self.renderer.camera.frame_rate)
+
+    def _surface_alone(self) -> bool:
+        """Say whether the film draws a surface only, and was given one: then it needs no trace."""
+        given = getattr(self, "trace", None) or os.environ.get("EXPLAINER_TRACE")
+        return bool(self.surfaces and not self.needs and os.environ.get(SURFACE) and not given)
 
     def _find_trace(self) -> Trace:
         given = getattr(self, "trace", None) or os.environ.get("EXPLAINER_TRACE")

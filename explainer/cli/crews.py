@@ -72,7 +72,7 @@ async def _knock(address: str) -> None:
     """See whether a scheduler answers; a `Client` that finds none takes long to end."""
     from distributed.comm.core import connect
 
-    comm = await connect(address, timeout=_PATIENCE)
+    comm = await asyncio.wait_for(connect(address, timeout=_PATIENCE), _PATIENCE)  # connect waits for ever for a word
     await comm.close()
 
 

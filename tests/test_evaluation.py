@@ -210,6 +210,7 @@ def posed(name: str) -> tuple[Problem, Tensors, list[Tensors]]:
 @pytest.mark.parametrize("name", CASES)
 @pytest.mark.parametrize("piece", [chunks._BYTES, 600], ids=["whole", "in pieces"])
 def test_every_point_is_what_a_plain_loop_gives(name: str, piece: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(chunks, "_WEIGHTS", 0)
     monkeypatch.setattr(chunks, "_BYTES", piece)  # so many bytes of an activation make a piece of a batch
     problem, center, directions = posed(name)
     chance, points = torch.get_rng_state(), grid()

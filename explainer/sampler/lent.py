@@ -129,4 +129,5 @@ class _Buffer:
 def _in_pieces(problem: Problem, center: Tensors, inputs: Any, targets: Any) -> list[Any]:
     with LargestActivation() as largest:
         call_with(problem, center, inputs)
-    return pieces(inputs, size_of(targets), largest.bytes)
+    weights = sum(tensor.numel() * tensor.element_size() for tensor in center.values())
+    return pieces(inputs, size_of(targets), largest.bytes, weights)

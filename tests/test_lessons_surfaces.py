@@ -110,6 +110,13 @@ def test_a_surface_with_a_metric_is_computed_each_time_since_two_functions_may_s
     )
     assert (ones.metrics["constant"] == 1).all()
     assert (twos.metrics["constant"] == 2).all()
+    assert not list(own_runs.glob("surfaces/*"))
+
+
+def test_an_interrupted_run_of_the_same_settings_has_a_surface_of_its_own(own_runs: Path) -> None:
+    whole, part = (lessons.record_lesson("two-layer", steps=steps) for steps in (12, 10))
+    part.notes["settings"] = whole.notes["settings"]
+    assert [len(lessons.lesson_surface(trace, resolution=3).walk) for trace in (whole, part)] == [12, 10]
 
 
 def test_a_damaged_surface_is_computed_again(own_runs: Path) -> None:

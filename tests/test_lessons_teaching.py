@@ -136,6 +136,8 @@ def test_the_troughs_walk_is_its_closed_form(rate: float) -> None:
     np.testing.assert_allclose(slice_.path, expected, rtol=1e-13)
     np.testing.assert_allclose(slice_.walk.slopes[:, 0], 2 * expected, rtol=1e-12)
     np.testing.assert_allclose(slice_.losses, slice_.t**2, atol=1e-14)
+    model, _, (x, y) = lessons.problem_of(trace)
+    assert model.gradient(x, y) == (2.0,)  # at the start, w = 1
     assert slice_.t[0] <= slice_.path.min()
     assert slice_.t[-1] >= slice_.path.max()
     assert (slice_.off_plane == 0).all()

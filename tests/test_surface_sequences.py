@@ -54,6 +54,14 @@ def test_a_number_of_steps_is_spread_evenly_with_both_ends(hill: Hill, steps: in
     assert sequence_of(hill, steps=steps, resolution=2).steps.tolist() == wanted
 
 
+def test_progress_is_told_of_all_surfaces_together(hill: Hill) -> None:
+    told: list[tuple[int, int]] = []
+    sequence_of(hill, steps=3, progress=lambda done, total: told.append((done, total)))
+    assert {total for _, total in told} == {3 * 15}
+    assert [done for done, _ in told] == sorted(done for done, _ in told)
+    assert told[-1] == (45, 45)
+
+
 @pytest.mark.parametrize("plane", ["pca", "ends", "hessian"])
 def test_other_planes_are_carried_along_too(hill: Hill, plane: str) -> None:
     sequence = sequence_of(hill, steps=2, plane=plane)

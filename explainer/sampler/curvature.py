@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from itertools import count as counting
 
 import numpy as np
 import torch
@@ -13,6 +14,7 @@ from explainer.errors import SurfaceError
 from explainer.sampler.batch_norm import re_estimated_buffers
 from explainer.sampler.gradients import batch_gradients
 from explainer.sampler.problem import Problem, kept, start_chance
+from explainer.sampler.telling import telling
 from explainer.sampler.weights import Tensors
 
 _UNDIFFERENTIABLE = ("is not implemented", "once_differentiable", "does not require grad")  # as torch says it
@@ -22,7 +24,9 @@ _ROOM = 20  # vectors that Lanczos holds
 _MOST = 400  # Hessian-vector products until it is given up
 
 
-def sharpest_directions(problem: Problem, center: Tensors, count: int = 2) -> tuple[tuple[Tensors, ...], list[float]]:
+def sharpest_directions(
+    problem: Problem, center: Tensors, count: int = 2, *, shown: bool = False
+) -> tuple[tuple[Tensors, ...], list[float]]:
     """Return unit directions of the largest curvatures, the largest first, and these curvatures.
 
     They are the eigenvectors of the Hessian of the loss over all the data with the largest eigenvalues (not the largest
@@ -35,10 +39,11 @@ def sharpest_directions(problem: Problem, center: Tensors, count: int = 2) -> tu
         SurfaceError: It does not converge, or the loss has no finite second derivative.
     """
     size = sum(tensor.numel() for tensor in center.values())
-    with kept(problem.model, training=problem.training):
+    bar = telling(shown, "the sharpest directions", "products")
+    with bar as tell, kept(problem.model, training=problem.training):
         start_chance()
         buffers = re_estimated_buffers(problem, center) if problem.batch_norm == "re-estimated" else None
-        product = _products(problem, center, buffers)
+        product = _products(problem, center, buffers, tell)
         _check_symmetry(product, size, _precision(center))
         if size <= max(_DENSE, count):
             values, vectors = np.linalg.eigh(_symmetric(np.stack([product(row) for row in np.eye(size)])))
@@ -54,12 +59,16 @@ def sharpest_directions(problem: Problem, center: Tensors, count: int = 2) -> tu
     return tuple(found), values[order].tolist()
 
 
-def _products(problem: Problem, center: Tensors, buffers: dict[str, torch.Tensor] | None) -> Product:
-    """Return what multiplies a flat vector by the Hessian."""
+def _products(
+    problem: Problem, center: Tensors, buffers: dict[str, torch.Tensor] | None, tell: Callable[[int, int], None]
+) -> Product:
+    """Return what multiplies a flat vector by the Hessian, and tells how often it did."""
+    times = counting(1)
 
     def product(flat: NDArray[np.float64]) -> NDArray[np.float64]:
         leaves = {name: tensor.detach().clone().requires_grad_() for name, tensor in center.items()}
         along, found = _shaped(flat.ravel(), center), np.zeros(flat.size)
+        tell(next(times), 0)
         # the fused attentions have no second derivative; this one gives the same numbers
         with torch.enable_grad(), sdpa_kernel(SDPBackend.MATH):
             start_chance()

@@ -50,17 +50,20 @@ def draw_surface(problem: Problem, asked: Asked, means: Means, tolerance: float 
     runs = read_runs(problem.model, asked.trace, asked.walk_steps)
     weights, whose = choose_center(problem, asked.center, runs)
     try_out(problem, weights)
-    plane = find_plane(problem, asked.plane, runs, weights, asked.seed)
+    shown = means.progress is True  # who is called is told of points only
+    plane = find_plane(problem, asked.plane, runs, weights, asked.seed, shown=shown)
     plane = replace(plane, notes={"center": whose, **plane.notes})
-    walks = measure_walks(problem, plane, runs, slopes=asked.slopes)
+    walks = measure_walks(problem, plane, runs, slopes=asked.slopes, shown=shown)
     least = 0.0 if plane.name in ("pca", "ends") else 1.0
     axes = grid_axes(asked.resolution, asked.span, [walk.path for walk in walks.values()], least=least)
     return measure_surface(problem, plane, axes, walks, means, tolerance)
 
 
-def measure_walks(problem: Problem, plane: Plane, runs: Sequence[Run], *, slopes: bool) -> dict[str, Walk]:
+def measure_walks(
+    problem: Problem, plane: Plane, runs: Sequence[Run], *, slopes: bool, shown: bool = False
+) -> dict[str, Walk]:
     """Return each run's walk beside a plane, by name."""
-    return {run.name: measure_walk(problem, plane, run, slopes=slopes) for run in runs}
+    return {run.name: measure_walk(problem, plane, run, slopes=slopes, shown=shown) for run in runs}
 
 
 def measure_surface(

@@ -55,9 +55,18 @@ class Plane:
 
 
 def find_plane(
-    problem: Problem, plane: str | Sequence[Any], runs: Sequence[Run], center: Tensors, seed: int = 0
+    problem: Problem,
+    plane: str | Sequence[Any],
+    runs: Sequence[Run],
+    center: Tensors,
+    seed: int = 0,
+    *,
+    shown: bool = False,
 ) -> Plane:
     """Return the plane that a user asks for.
+
+    Args:
+        shown: Whether to show how far a long search is, if somebody looks.
 
     Raises:
         SurfaceError: There is no such plane, it needs a trace, the walk does not move, or the directions make none.
@@ -71,7 +80,7 @@ def find_plane(
     if plane == "random":
         return Plane(plane, center, random_directions(problem.model, center, seed), {"seed": seed})
     if plane == "hessian":
-        directions, curvatures = sharpest_directions(problem, center)
+        directions, curvatures = sharpest_directions(problem, center, shown=shown)
         return Plane(plane, center, directions, {"curvatures": curvatures})
     if not runs:
         raise SurfaceError(f"the plane {plane!r} is made of recorded weights: give trace=…, or plane='random'")

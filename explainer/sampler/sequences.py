@@ -16,7 +16,7 @@ from explainer.errors import SurfaceError
 from explainer.sampler.axes import grid_axes
 from explainer.sampler.evaluation import Evaluator
 from explainer.sampler.gathering import Progress
-from explainer.sampler.grid import measure_surface
+from explainer.sampler.grid import Asked, measure_surface
 from explainer.sampler.interpolation import check_tolerance
 from explainer.sampler.means import Means
 from explainer.sampler.planes import find_plane
@@ -67,25 +67,43 @@ def surface_sequence(
         TraceError: A step was not recorded.
     """
 
+    asked = Asked(trace, plane, resolution, span, None, seed, None, slopes=False)
+
     def compute(problem: Problem, ranks: Ranks | None) -> SurfaceSequence:
-        (run,) = read_runs(problem.model, {"walk": trace}, None)
-        places = _places(run, steps)
-        axes = grid_axes(resolution, span, (), least=1.0)
-        check_tolerance(tolerance)
-        _, last = last_finite(run, problem.model)
-        try_out(problem, last)
-        about_last = find_plane(problem, plane, (run,), last, seed)
-        surfaces, losses = [], []
-        for number, place in enumerate(places):
-            weights, step = run.weights(problem.model, place), int(run.steps[place])
-            around = replace(about_last, center=weights, notes={**about_last.notes, "center": f"step {step}"})
-            means = Means(executor, Path(folder) / f"{number:03d}" if folder is not None else None, progress, ranks)
-            surfaces.append(measure_surface(problem, around, axes, {}, means, tolerance))
-            losses.append(float(Evaluator(problem, weights, ())(np.empty((1, 0)))[0, 0]))
-        return SurfaceSequence(run.steps[places], tuple(surfaces), np.array(losses))
+        return _draw(problem, asked, steps, Means(executor, folder, progress, ranks), tolerance)
 
     prepare = partial(pose, model, criterion, data, metrics, batch_norm, mode)
     return share(prepare, compute, alone=executor is not None)
+
+
+def _draw(problem: Problem, asked: Asked, steps: Any, means: Means, tolerance: float | None) -> SurfaceSequence:
+    check_tolerance(tolerance)
+    axes = grid_axes(asked.resolution, asked.span, (), least=1.0)
+    (run,) = read_runs(problem.model, {"walk": asked.trace}, asked.walk_steps)
+    places = _places(run, steps)
+    _, last = last_finite(run, problem.model)
+    try_out(problem, last)
+    about_last = find_plane(problem, asked.plane, (run,), last, asked.seed, shown=means.progress is True)
+    surfaces, losses = [], []
+    for number, place in enumerate(places):
+        weights, step = run.weights(problem.model, place), int(run.steps[place])
+        around = replace(about_last, center=weights, notes={**about_last.notes, "center": f"step {step}"})
+        own = replace(
+            means,
+            folder=None if means.folder is None else Path(means.folder) / f"{number:03d}",
+            progress=_part_of(means.progress, number, len(places)),
+        )
+        surfaces.append(measure_surface(problem, around, axes, {}, own, tolerance))
+        losses.append(float(Evaluator(problem, weights, ())(np.empty((1, 0)))[0, 0]))
+    return SurfaceSequence(run.steps[places], tuple(surfaces), np.array(losses))
+
+
+def _part_of(progress: bool | Progress, number: int, parts: int) -> bool | Progress:
+    """Return what is told of one surface so that all of them are counted together."""
+    if not callable(progress):
+        return progress
+    tell = progress
+    return lambda done, total: tell(number * total + done, parts * total)
 
 
 def _places(run: Run, steps: Any) -> list[int]:

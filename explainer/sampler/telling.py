@@ -10,23 +10,23 @@ from explainer.sampler.gathering import Progress
 
 
 @contextmanager
-def telling(progress: bool | Progress) -> Iterator[Progress]:
+def telling(progress: bool | Progress, what: str = "surface", unit: str = "points") -> Iterator[Progress]:
     """Show how far things are, if that was asked for and somebody looks.
 
     Yields:
-        A function to be called with the points done and the points in all.
+        A function to be called with the points done and the points in all; in all 0 where nobody knows.
     """
     if callable(progress):
         yield progress
     elif progress and sys.stderr is not None and sys.stderr.isatty():
-        with _bar() as tell:
+        with _bar(what, unit) as tell:
             yield tell
     else:
         yield lambda done, total: None
 
 
 @contextmanager
-def _bar() -> Iterator[Progress]:
+def _bar(what: str, unit: str) -> Iterator[Progress]:
     from rich.console import Console
     from rich.progress import (
         BarColumn,
@@ -40,13 +40,13 @@ def _bar() -> Iterator[Progress]:
     from rich.text import Text
 
     class Speed(ProgressColumn):
-        """Points a second."""
+        """How many a second."""
 
         def render(self, task: Task) -> Text:
             speed = task.finished_speed or task.speed
-            return Text(f"{speed:,.3g} points/s" if speed else "")
+            return Text(f"{speed:,.3g} {unit}/s" if speed else "")
 
-    columns = (TextColumn("surface"), BarColumn(28), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
+    columns = (TextColumn(what), BarColumn(28), MofNCompleteColumn(), Speed(), TimeRemainingColumn())
     with Progress(*columns, console=Console(file=sys.stderr), transient=True, refresh_per_second=8) as bars:
-        task = bars.add_task("surface", total=None)
-        yield lambda done, total: bars.update(task, completed=done, total=total)
+        task = bars.add_task(what, total=None)
+        yield lambda done, total: bars.update(task, completed=done, total=total or None)

@@ -12,13 +12,14 @@ from explainer.sampler.gradients import gradient
 from explainer.sampler.planes import Plane
 from explainer.sampler.problem import Problem, kept
 from explainer.sampler.runs import Run
+from explainer.sampler.telling import telling
 from explainer.sampler.weights import Tensors, combined, dot, length, precise
 from explainer.surface import Walk
 
 Floats = NDArray[np.float64]
 
 
-def measure_walk(problem: Problem, plane: Plane, run: Run, *, slopes: bool = True) -> Walk:
+def measure_walk(problem: Problem, plane: Plane, run: Run, *, slopes: bool = True, shown: bool = False) -> Walk:
     """Return a run's walk beside a plane (or a line).
 
     It costs two evaluations of the loss a step, and about three more for the slopes.
@@ -26,13 +27,16 @@ def measure_walk(problem: Problem, plane: Plane, run: Run, *, slopes: bool = Tru
     Args:
         slopes: Whether ∂loss/∂u and ∂loss/∂v are taken at each step's shadow; NaN where not, and where the loss has
             no gradient.
+        shown: Whether to show how far it is, if somebody looks.
     """
     steps, axes = len(run), len(plane.directions)
     path, off = np.full((steps, axes), np.nan), np.full(steps, np.nan)
     moved, true = np.full(steps, np.nan), np.full(steps, np.nan)
     gram = np.array([[dot(first, second) for second in plane.directions] for first in plane.directions])
-    with kept(problem.model, training=problem.training), torch.no_grad():
+    bar = telling(shown, f"the walk of {run.name!r}", "steps")
+    with bar as tell, kept(problem.model, training=problem.training), torch.no_grad():
         for place in range(steps):
+            tell(place, steps)
             weights = run.weights(problem.model, place)
             true[place] = measure(problem, weights)[0]
             offset = {name: precise(tensor) - precise(plane.center[name]) for name, tensor in weights.items()}
@@ -51,7 +55,7 @@ def measure_walk(problem: Problem, plane: Plane, run: Run, *, slopes: bool = Tru
         true_losses=true,
         plane_losses=plane_losses,
         off_plane=off,
-        slopes=_slopes(problem, plane, path) if slopes else np.full((steps, axes), np.nan),
+        slopes=_slopes(problem, plane, path, shown=shown) if slopes else np.full((steps, axes), np.nan),
         captured=1 - float(np.square(off[here]).sum()) / variance if variance else float("nan"),
     )
 
@@ -69,13 +73,15 @@ def slopes_at(problem: Problem, plane: Plane, point: Floats) -> tuple[float, Flo
     return loss, np.array([dot(slope, direction) for direction in plane.directions])
 
 
-def _slopes(problem: Problem, plane: Plane, path: Floats) -> Floats:
+def _slopes(problem: Problem, plane: Plane, path: Floats, *, shown: bool) -> Floats:
     found = np.full(path.shape, np.nan)
-    for place in np.flatnonzero(np.isfinite(path).all(axis=1)):
-        try:
-            found[place] = slopes_at(problem, plane, path[place])[1]
-        except SurfaceError:  # a loss without a gradient, such as the share of errors, has a surface all the same
-            break
+    with telling(shown, "its slopes", "steps") as tell:
+        for place in np.flatnonzero(np.isfinite(path).all(axis=1)):
+            tell(int(place), len(path))
+            try:
+                found[place] = slopes_at(problem, plane, path[place])[1]
+            except SurfaceError:  # a loss without a gradient, such as the share of errors, has a surface all the same
+                break
     return found
 
 

@@ -247,6 +247,21 @@ def test_wrappers_are_taken_off_a_model(hill: Hill) -> None:
     assert "0.weight" in surface.center
 
 
+def test_a_wrapped_layer_goes_by_the_name_that_its_recorder_gave_it() -> None:
+    from torch.distributed.algorithms._checkpoint.checkpoint_wrapper import checkpoint_wrapper
+
+    torch.manual_seed(0)
+    model = nn.Sequential(checkpoint_wrapper(nn.Linear(4, 5)), nn.Tanh(), nn.Linear(5, 3))
+    hill = recorded(model, nn.CrossEntropyLoss(), (torch.randn(9, 4), torch.randint(0, 3, (9,))), 4)
+    assert "0.weight" in hill.trace.parameters
+    surface = surface_of(hill)
+    assert surface.walk.true_losses == pytest.approx(surface.path_losses, abs=1e-6)
+    line = explainer.loss_slice(
+        model, hill.criterion, hill.data, trace=hill.trace, step=1, direction="update", span=(0.0, 1.0), resolution=2
+    )
+    assert line.losses == pytest.approx(surface.path_losses[1:3], abs=1e-6)
+
+
 def test_dropout_in_train_mode_draws_the_same_at_every_point() -> None:
     torch.manual_seed(0)
     model = nn.Sequential(nn.Linear(4, 50), nn.Dropout(0.5), nn.Linear(50, 3))
@@ -443,6 +458,7 @@ def test_data_that_are_none_are_told(hill: Hill, data: Any, message: str) -> Non
     ("model", "message"),
     [
         (nn.ReLU(), "ReLU has no parameters, so its loss is one number and no surface"),
+        (nn.Linear(4, 3, dtype=torch.complex64), "'weight' is of torch.complex64, and only real numbers"),
         (nn.LazyLinear(3), "'weight' has no shape yet: run one batch through the model first"),
     ],
 )

@@ -18,7 +18,7 @@ from explainer.sampler.gradients import gradient
 from explainer.sampler.grid import about, choose_center, measure_walks, mind_statistics
 from explainer.sampler.planes import Plane, given_direction, random_directions
 from explainer.sampler.problem import Criterion, Metric, Problem, pose, try_out
-from explainer.sampler.runs import read_runs, recorded_weights
+from explainer.sampler.runs import read_runs, recorded_names, recorded_weights
 from explainer.sampler.weights import Tensors, combined, dot, given_weights, length, scaled
 from explainer.surface import Slice, Walk
 from explainer.trace import Trace
@@ -154,7 +154,7 @@ def _line(problem: Problem, rise: _Rise, base: _Base, direction: Any, to: Any, s
     if base.trace is None or base.index is None:
         raise SurfaceError(f"direction={direction!r} is one that was recorded: give trace=…, or direction='gradient'")
     kind = "updates" if direction == "update" else "parameter_gradients"
-    found = _recorded(base.trace, kind, center, base.index)
+    found = _recorded(base.trace, kind, problem.model, center, base.index)
     return Plane(direction, center, (found if direction == "update" else _unit(found, "the recorded gradient"),), notes)
 
 
@@ -167,12 +167,13 @@ def _unit(direction: Tensors, what: str) -> Tensors:
     return scaled(direction, 1 / size)
 
 
-def _recorded(trace: Trace, kind: str, center: Tensors, index: int) -> Tensors:
+def _recorded(trace: Trace, kind: str, model: nn.Module, center: Tensors, index: int) -> Tensors:
     """Return what was recorded of each parameter at a step; one without a gradient is at rest."""
     found, tensors = {}, trace.updates if kind == "updates" else trace.parameter_gradients
+    names = recorded_names(model)
     for name, tensor in center.items():
         try:
-            found[name] = torch.from_numpy(np.array(tensors[name][index])).to(tensor)
+            found[name] = torch.from_numpy(np.array(tensors[names[name]][index])).to(tensor)
         except TraceError:
             found[name] = torch.zeros_like(tensor)
     if length(found) == 0:

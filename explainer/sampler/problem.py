@@ -186,6 +186,10 @@ def _check_model(model: nn.Module) -> None:
     for name, parameter in model.named_parameters():
         if isinstance(parameter, torch.nn.parameter.UninitializedParameter):
             raise SurfaceError(f"{name!r} has no shape yet: run one batch through the model first, as lazy modules ask")
+        if not parameter.is_floating_point():
+            raise SurfaceError(
+                f"{name!r} is of {parameter.dtype}, and only real numbers can be moved along a direction"
+            )
     if not any(parameter.numel() for parameter in model.parameters()):
         raise SurfaceError(f"{type(model).__name__} has no parameters, so its loss is one number and no surface")
 

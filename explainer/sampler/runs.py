@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from explainer.errors import SurfaceError, TraceError
+from explainer.recorder.wrappers import named_parameters
 from explainer.recordings import StepTensors
 from explainer.sampler.weights import Tensors, listed
 from explainer.trace import Trace
@@ -118,8 +119,14 @@ def _run(name: str, trace: Trace, model: nn.Module, walk_steps: int | None) -> R
     return Run(name, trace, tuple(kept), parameters)
 
 
+def recorded_names(model: nn.Module) -> dict[str, str]:
+    """Return by each parameter's name the one that a recorder gives it, which leaves out what torch wrapped around."""
+    return dict(zip((name for name, _ in model.named_parameters()), named_parameters(model), strict=True))
+
+
 def _parameters(trace: Trace, model: nn.Module) -> dict[str, StepTensors]:
-    recorded, own = list(trace.parameters), [name for name, _ in model.named_parameters()]
+    names = recorded_names(model)
+    recorded, own = list(trace.parameters), list(names.values())
     if not recorded:
         raise SurfaceError('the trace keeps no weights: record with keep=("parameters", …), or leave keep out')
     missing, extra = [n for n in own if n not in recorded], [n for n in recorded if n not in own]
@@ -130,7 +137,7 @@ def _parameters(trace: Trace, model: nn.Module) -> dict[str, StepTensors]:
         )
     if extra:
         raise SurfaceError(f"the trace holds {listed(extra)}, which the model has not: the trace is of another model")
-    return {name: trace.parameters[name] for name in own}
+    return {name: trace.parameters[given] for name, given in names.items()}
 
 
 def _weights(parameters: Mapping[str, StepTensors], model: nn.Module, index: int) -> Tensors:

@@ -66,7 +66,6 @@ def surface_sequence(
         SurfaceError: Something given cannot be used; the message says what, and what to do.
         TraceError: A step was not recorded.
     """
-
     asked = Asked(trace, plane, resolution, span, None, seed, None, slopes=False)
 
     def compute(problem: Problem, ranks: Ranks | None) -> SurfaceSequence:

@@ -25,6 +25,7 @@ STEP = 0.03  # of the plane's longer side: how long an arrow is
 CLEAR = 20.0  # degrees around the gradient that stay free of other arrows
 BRIGHT = "#F2F2F2"  # on every theme: the mountain's colours are the same on both
 SLANT = 24.0  # degrees: how high the camera stands
+ASIDE = 2.4  # frame units beside the mountain, for the loss and the key of the colours
 LEVEL = 8.0  # degrees: where steep and flat are to be seen
 PLANES = {
     "pca": "the plane in which the recorded weights move most",
@@ -135,7 +136,7 @@ class LossMountain(TraceScene):
         stage = self.layout.whole_stage
         self.mountain = Mountain(
             self.ground, theme=self.theme, width=stage.width, height=stage.height - 0.35, ceiling=self.ceiling,
-            azimuth=self.side, elevation=SLANT,
+            azimuth=self.side, elevation=SLANT, aside=ASIDE,
         )  # fmt: skip
         self.mountain.move_to(stage.center + 0.175 * UP).set_rise(0.0)
         self.levels = self.mountain.levels
@@ -330,7 +331,7 @@ class LossMountain(TraceScene):
         onto = (u, v, (loss + below) / 2)
         words = f"step {self.walked.steps[self.worst]}: walk {number(loss)}, ground {number(below)}"
         closer = self.mountain.copy().turn(self.side, 12, zoom=5, onto=onto).set_opacities(frame=0.0, lines=0.4)
-        self.gap = self.tag(words).next_to(closer.at(u, v, max(loss, below)), UP, buff=0.25)
+        self.gap = self.tag(words).next_to(closer.at(u, v, max(loss, below)), UL, buff=0.2)
         return [FadeOut(self.loss, self.key, run_time=0.6), Transform(self.mountain, closer, run_time=2.5)]
 
     def rise_above(self) -> list[Animation]:

@@ -70,6 +70,7 @@ class Mountain(Painted):
         ceiling: float | None = None,
         levels: npt.ArrayLike | None = None,
         names: tuple[str, str, str] = ("u", "v", "loss"),
+        aside: float = 0.0,
         walk: Walk | None = None,
         **style: Any,
     ) -> None:
@@ -82,6 +83,7 @@ class Mountain(Painted):
             ceiling: The loss at the top, where the colours end; the highest finite one when omitted.
             levels: (level,) the losses of the contour lines; round numbers when omitted.
             names: What the three axes are called.
+            aside: How much of the room stays free on the left and on the right, in frame units, where all is shown.
             walk: The one that is drawn; the surface's first when omitted.
         """
         super().__init__(**{"fill_opacity": 1, "stroke_width": 0, **style})
@@ -92,7 +94,7 @@ class Mountain(Painted):
         self.ceiling = float(finite.max(initial=self.floor)) if ceiling is None else ceiling
         self.ceiling = self.ceiling if self.ceiling > self.floor else self.floor + 1.0
         self.levels = round_levels(self.floor, self.ceiling) if levels is None else np.asarray(levels, float)
-        self.room = np.array([width, height])
+        self.room, self.aside = np.array([width, height]), aside
         corners = [(-width, height), (width, height), (width, -height), (-width, -height), (-width, height)]
         self.set_points_as_corners([(x / 2, y / 2, 0) for x, y in corners])
         self.labels = mountain_axes.labels(self, names)
@@ -219,7 +221,8 @@ class Mountain(Painted):
         seen = view.project(np.concatenate([self.outer(), upright]))
         low, high = seen[:, :2].min(axis=0), seen[:, :2].max(axis=0)
         rim_low, rim_high = mountain_axes.margins(self, view)
-        zoom = float(np.min((self.room - rim_low - rim_high) / np.maximum(high - low, 1e-9)))
+        free = self.room - np.array([2 * self.aside, 0.0]) - rim_low - rim_high
+        zoom = float(np.min(free / np.maximum(high - low, 1e-9)))
         aim = (low + high) / 2 + (rim_high - rim_low) / 2 / zoom
         depth = float(seen[:, 2].mean())
         return np.array(zoom), np.asarray(np.array([*aim, depth]) @ view.axes)
@@ -291,7 +294,7 @@ class Mountain(Painted):
         faces = self.faces(ground, brush.screen)
         brush.fill(faces)
         walls = mountain_things.walls(self, ground)
-        brush.fill(walls, grown=0.3)
+        brush.fill(walls)
         self._paint_lines(brush, ground)
         mountain_things.paint_rims(brush, ground)
         everything = Faces(
@@ -350,7 +353,7 @@ class Mountain(Painted):
         strokes = [self._level(level) for level in self.levels]
         points = np.concatenate([np.empty((0, 2, 3)), *strokes])
         flat = brush.screen.place(points)
-        inside = (np.abs(flat.mean(axis=1) - brush.screen.middle) < self._half()).all(axis=1)
+        inside = np.any(np.all(np.abs(flat - brush.screen.middle) < self._half(), axis=2), axis=1)
         points, flat = points[inside], flat[inside]
         lift = LINES_LIFT / brush.screen.unit * self.view.toward
         seen = ~ground.hidden(points.mean(axis=1) + lift, self.view)

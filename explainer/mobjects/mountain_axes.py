@@ -22,6 +22,7 @@ APART = 0.42  # between an axis and its name, beyond the numbers
 LINE = 0.022
 DOWN = 0.35  # how much the words of a flat axis are pushed down, where it is seen from the side
 MOST = 5  # numbers on an axis
+NEAREST = 0.05  # frame units between two words
 
 
 @dataclass(frozen=True)
@@ -101,7 +102,24 @@ def axes(mountain: Mountain, brush: Brush) -> list[Axis]:
     level = float(np.hypot(*view.toward[:2]))
     shown = float(np.clip(level / 0.4, 0, 1) * mountain.rise)
     found.append(_axis(mountain, brush, 2, upright(mountain, view), np.array([-1.0, 0.0]), shown))
-    return found
+    return _apart(found)
+
+
+def _apart(found: list[Axis]) -> list[Axis]:
+    """Leave out the numbers that would stand on the words of another axis, as near a corner; names always stay."""
+    boxes: list[tuple[Array, Array]] = []
+    kept = []
+    for axis in sorted(found, key=lambda each: each.opacity, reverse=True):
+        places = []
+        for label, foot, middle in sorted(axis.places, key=lambda place: place[0].value is not None):
+            half = np.array([label.words.width, label.words.height]) / 2
+            clash = any((np.abs(middle - other) < half + reach + NEAREST).all() for other, reach in boxes)
+            if label.value is None or not clash:
+                places.append((label, foot, middle))
+                if axis.opacity > 0:
+                    boxes.append((middle, half))
+        kept.append(Axis(axis.ends, axis.out, axis.opacity, places))
+    return kept
 
 
 def upright(mountain: Mountain, view: View) -> Array:

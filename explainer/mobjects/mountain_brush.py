@@ -14,6 +14,7 @@ from manim import VMobject
 
 from explainer.mobjects.mountain_view import Answers, Array, View
 
+WIDER = 0.6  # pixels that a face reaches beyond its edges
 CASING = 0.045  # frame units: how much wider the dark line is that a stroke lies on
 DASH = (0.08, 0.09)  # with round ends
 GHOST = 0.6  # opacity of what is hidden
@@ -121,10 +122,10 @@ class Brush:
         self.pen.clip()
         self.pen.set_antialias(cairo.ANTIALIAS_DEFAULT)
 
-    def fill(self, faces: Faces, *, grown: float = 0.6) -> None:
-        """Fill polygons, each a little larger (in pixels) so that no gap is seen between neighbours."""
+    def fill(self, faces: Faces) -> None:
+        """Fill faces, each a little larger, so that no gap is seen between neighbours."""
         flat = self.screen.place(faces.corners)
-        flat = widened(flat, grown * self.screen.pixel)
+        flat = widened(flat, WIDER * self.screen.pixel)
         pen, opacity = self.pen, self.opacity
         move, line, colour, paint = pen.move_to, pen.line_to, pen.set_source_rgba, pen.fill
         # As one long list of numbers: thousands of short ones would set off Python's search for garbage.

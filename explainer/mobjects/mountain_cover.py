@@ -6,7 +6,19 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from explainer.mobjects.mountain_brush import CASING, GHOST, LIFT, Ball, Brush, Faces, Stroke, in_front, runs, widened
+from explainer.mobjects.mountain_brush import (
+    CASING,
+    GHOST,
+    LIFT,
+    WIDER,
+    Ball,
+    Brush,
+    Faces,
+    Stroke,
+    in_front,
+    runs,
+    widened,
+)
 from explainer.mobjects.mountain_view import Array, Ground
 
 FINE = 0.05  # frame units: the longest piece of a stroke that is hidden or seen as a whole
@@ -122,7 +134,7 @@ def _paint_ball(brush: Brush, ball: Ball, faces: Faces) -> None:
     pen.arc(middle[0], middle[1], rim + brush.screen.pixel, 0, 2 * np.pi)
     pen.clip()
     for corners, depth, colour in zip(
-        widened(flat[before], 0.6 * screen.pixel), depths[before], faces.colours[before], strict=True
+        widened(flat[before], WIDER * screen.pixel), depths[before], faces.colours[before], strict=True
     ):
         part = in_front(corners, depth, level)
         if len(part) > 2:

@@ -81,6 +81,18 @@ def test_the_tolerance_is_kept_at_every_point(name: str) -> None:
     assert found.evaluated.all() or found.worst > 0 or np.ptp(exact) == 0
 
 
+@pytest.mark.parametrize("side", [51, 101])
+def test_a_ridge_one_point_wide_is_seen_wherever_it_stands(side: int) -> None:
+    axis = np.linspace(-1, 1, side)
+    for place in axis[::7]:
+        for ridge in (
+            lambda u, v, place=place: bowl(u, v) + (np.abs(u - place) < 1e-9),
+            lambda u, v, place=place: bowl(u, v) + (np.abs(v - place) < 1e-9),
+        ):
+            found, exact, _ = grid_of(ridge, (side, side))
+            np.testing.assert_allclose(found.values[..., 0], exact, rtol=TOLERANCE)
+
+
 def test_a_point_that_is_not_finite_is_never_interpolated_over() -> None:
     for lost in (np.nan, np.inf):
         found, exact, _ = grid_of(lambda u, v, lost=lost: np.where(u + v > 1.2, lost, bowl(u, v)))

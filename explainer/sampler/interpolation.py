@@ -2,10 +2,10 @@
 
 1. Evaluate a coarse lattice of the grid's own points, a little closer at the edges, where splines are weakest, and lay
    a cubic spline through it: through √loss, which varies less over a valley than the loss does.
-2. In each of the lattice's cells evaluate one point more, elsewhere in each, and compare: every row and every column of
-   the grid holds some of them, so that no ridge along an axis stands between them all.
-3. Where the spline is not well within the tolerance, evaluate the whole cell, and where one turns out bad, those beside
-   it, until good ones surround the bad. Where that would be most of the grid, begin again with a finer lattice.
+2. In every other of the lattice's cells, as on a chessboard, evaluate one point more, elsewhere in each, and compare:
+   every row and every column of the grid holds some of them, so that no ridge along an axis stands between them all.
+3. Where the spline is not well within the tolerance, evaluate the whole cell and those beside it, and where one turns
+   out bad, those beside that, until good ones surround the bad. Where a finer lattice would cost less, begin with it.
 
 Points that were evaluated keep their values. Where anything is NaN or infinite, all points are evaluated.
 """
@@ -24,9 +24,9 @@ Floats = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 Evaluate = Callable[[Floats], Floats]  # points (P, 2) to values (P, K)
 
-_NODES = 13  # of the first lattice, along each axis
+_NODES = 16  # of the first lattice, along each axis
 _CLUSTERING = 0.2  # 0: nodes at equal distances, 1: as Chebyshev's
-_SAFETY = 2.5  # a cell is suspect where its one point, held out, errs by more than tolerance / _SAFETY
+_SAFETY = 2.5  # a cell is suspect where a point held out, in it or beside it, errs by more than tolerance / _SAFETY
 _GROWTH = 0.75  # a cell is bad, and those beside it suspect, where any point errs by more than _GROWTH · tolerance
 
 
@@ -78,9 +78,10 @@ def _interpolated(grid: _Grid, tolerance: float) -> Interpolated:
         if not grid.finite():
             break
         errors = grid.errors(_spline(grid.values, rows, columns))
-        suspect = cells.worst(np.where(cells.checks(), errors / cells.shape(), 0)) > tolerance / _SAFETY
+        held_out = np.where(cells.checks(), errors / cells.shape(), 0)
+        suspect = _grown(cells.worst(held_out) > tolerance / _SAFETY)
         finer = _Cells(_halved(rows), _halved(columns))
-        if grid.left(cells.points(_grown(suspect))) <= grid.left(finer.nodes() | finer.checks()):
+        if grid.left(cells.points(suspect)) <= grid.left(finer.nodes() | finer.checks()):
             return _settle(grid, cells, suspect, tolerance)
         rows, columns = finer.rows, finer.columns
     return _everywhere(grid)
@@ -157,15 +158,15 @@ class _Cells:
         return marks
 
     def checks(self) -> Marks:
-        """Mark one point inside each cell, (V, U): another in each, so that they meet all rows and columns.
+        """Mark one point inside every other cell, (V, U): another in each, so that they meet all rows and columns.
 
         A cell that is but one step wide has it on its border.
         """
         marks = self._none()
         for row, (top, bottom) in enumerate(_pairs(self.rows)):
-            for column, (left, right) in enumerate(_pairs(self.columns)):
-                down = (3 * row + column) % max(bottom - top - 1, 1)
-                along = (3 * column + row) % max(right - left - 1, 1)
+            for column, (left, right) in list(enumerate(_pairs(self.columns)))[row % 2 :: 2]:
+                down = (row + column) // 2 % max(bottom - top - 1, 1)
+                along = (row - column) // 2 % max(right - left - 1, 1)
                 marks[top + 1 + down, left + 1 + along] = True
         return marks
 

@@ -1,6 +1,6 @@
 """What a loss surface costs: `python tests/benchmarks/surface.py [net cnn] [--rounds 5] [--resolution 51]`.
 
-A 64→64→10 network and a small CNN, trained for a few epochs on scikit-learn's 1,797 digits, and the loss of all of them
+A 64→64→10 network and a small CNN, trained for 20 and 10 epochs on scikit-learn's 1,797 digits, and the loss of all of them
 around it, from call to finished grid: `explainer.loss_surface(plane="random")`, exact and within a tolerance, beside
 loss-landscapes' `random_plane` as its README calls it, and a plain loop over `torch.func.functional_call`. Each runs
 once a round, in another order every time, so that a noisy machine disturbs all alike. Prints medians over the rounds
@@ -48,6 +48,7 @@ def net() -> Case:
         lambda: nn.Sequential(nn.Linear(64, 64), nn.ReLU(), nn.Linear(64, 10)),
         (64,),
         {EXACT: 1.3, NEAR: 12},
+        20,
     )
 
 
@@ -66,11 +67,12 @@ def cnn() -> Case:
         ),
         (1, 8, 8),
         {EXACT: 1.5, NEAR: 12},
+        10,
     )
 
 
 def trained(
-    title: str, make: Callable[[], nn.Module], shape: tuple[int, ...], held_to: dict[str, float], epochs: int = 5
+    title: str, make: Callable[[], nn.Module], shape: tuple[int, ...], held_to: dict[str, float], epochs: int
 ) -> Case:
     digits = load_digits()
     inputs = torch.tensor(digits.data / 16, dtype=torch.float32).reshape(-1, *shape)

@@ -1,12 +1,12 @@
 """What a loss surface costs: `python tests/benchmarks/surface.py [net cnn] [--rounds 5] [--resolution 51]`.
 
-A 64→64→10 network and a small CNN, trained for 20 and 10 epochs on scikit-learn's 1,797 digits, and the loss of all of them
-around it, from call to finished grid: `explainer.loss_surface(plane="random")`, exact and within a tolerance, beside
-loss-landscapes' `random_plane` as its README calls it, and a plain loop over `torch.func.functional_call`. Each runs
-once a round, in another order every time, so that a noisy machine disturbs all alike. Prints medians over the rounds
-and how many times sooner each is than loss-landscapes; the largest relative error of the interpolated grid over all
-points; and the multiplications that a plain loop does in the layers, per second, as a share of what one large matrix
-product reaches: more than all of it where the first layer's are not done at every point.
+A 64→64→10 network and a small CNN, trained on scikit-learn's 1,797 digits for 20 and 10 epochs, and the loss of all of
+them around it, from call to finished grid: `explainer.loss_surface(plane="random")`, exact and within a tolerance,
+beside loss-landscapes' `random_plane` as its README calls it, and a plain loop over `torch.func.functional_call`. Each
+runs once a round, in another order every time, so that a noisy machine disturbs all alike. Prints medians over the
+rounds and how many times sooner each is than loss-landscapes; the largest relative error of the interpolated grid over
+all points; and the multiplications that a plain loop does in the layers, per second, as a share of what one large
+matrix product reaches: more than all of it where the first layer's are not done at every point.
 """
 
 import argparse

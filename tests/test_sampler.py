@@ -467,6 +467,15 @@ def test_models_without_weights_are_told(hill: Hill, model: nn.Module, message: 
         explainer.loss_surface(model, hill.criterion, hill.data, plane="random", progress=False)
 
 
+def test_no_grad_around_it_changes_nothing_and_inference_mode_is_told(hill: Hill) -> None:
+    with torch.no_grad():
+        around = surface_of(hill)
+    assert np.array_equal(around.losses, surface_of(hill).losses)
+    assert np.isfinite(around.walk.slopes).all()
+    with torch.inference_mode(), pytest.raises(explainer.SurfaceError, match="nothing has a gradient"):
+        surface_of(hill)
+
+
 def test_a_criterion_that_gives_no_single_number_is_told(hill: Hill) -> None:
     with pytest.raises(
         explainer.SurfaceError, match=r"the criterion gives \(20,\) numbers .*; choose reduction='mean'"

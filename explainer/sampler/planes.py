@@ -101,7 +101,7 @@ def random_directions(model: nn.Module, center: Tensors, seed: int, count: int =
     Raises:
         SurfaceError: Nothing but biases and norms is left, or all weights are zero.
     """
-    generator = torch.Generator().manual_seed(seed)
+    generator = torch.Generator("cpu").manual_seed(seed)
     still = _without_filters(model, center)
     found = tuple(
         {
@@ -168,9 +168,9 @@ def beside_line(model: nn.Module, line: Tensors, center: Tensors, seed: int) -> 
     except SurfaceError:  # nothing to take a length from
         rest = scaled(line, 0.0)
     if length(rest) < 1e-3 * length(line):  # so few weights that the two are one: any other direction will do
-        generator = torch.Generator().manual_seed(seed)
+        generator = torch.Generator("cpu").manual_seed(seed)
         draw = {
-            name: torch.randn(each.shape, generator=generator, dtype=torch.float64).to(each)
+            name: torch.randn(each.shape, generator=generator, dtype=torch.float64, device="cpu").to(each)
             for name, each in center.items()
         }
         rest = combined(draw, line, -dot(draw, line))
@@ -191,7 +191,7 @@ def _without_filters(model: nn.Module, center: Tensors) -> set[str]:
 
 
 def _filter_normalised(weight: torch.Tensor, generator: torch.Generator) -> torch.Tensor:
-    draw = torch.randn(weight.shape, generator=generator, dtype=torch.float64)
+    draw = torch.randn(weight.shape, generator=generator, dtype=torch.float64, device="cpu")
     own, rows = weight.cpu().double(), tuple(range(1, weight.ndim))
     norm = torch.linalg.vector_norm  # Tensor.norm is a matrix norm for two dimensions, and an error for three
     scale = norm(own, dim=rows, keepdim=True) / norm(draw, dim=rows, keepdim=True).clamp_min(1e-10)

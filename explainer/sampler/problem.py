@@ -80,6 +80,8 @@ def pose(
             "in train mode a norm takes each batch's own statistics, so none can be re-estimated: choose mode='eval', "
             "or batch_norm='as is'"
         )
+    if torch.is_inference_mode_enabled():
+        raise SurfaceError("inside torch.inference_mode() nothing has a gradient: call this outside of it")
     model = inside(model)
     _check_model(model)
     batches = _read(data)

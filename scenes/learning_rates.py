@@ -77,6 +77,7 @@ class LearningRates(TraceScene):
         self.say(self.sentence_of_network(), *self.draw_runs())
         self.say("Each mark is a run. Where α is too large, a step turns back on the one before.")
         self.play(self.train(seconds=8))
+        self.wait(1)
 
         # "Too large a step bounces around in the trough and never settles."
         self.finish_reading()

@@ -89,5 +89,5 @@ def _name(trace: Trace) -> str:
     """Call a run after its learning rate, where one was recorded, else after its folder."""
     rates = trace.scalars.get("learning_rate")
     if rates is not None and len(rates):
-        return f"α = {float(rates[0]):g}"
+        return f"α = {float(rates[0])}"
     return trace.folder.name if trace.folder is not None else "run"

@@ -96,7 +96,7 @@ class Trails(Painted):
         step, steps, way = self.step if step is None else step, self.steps[run], self.ways[run]
         whole = max(int(np.searchsorted(steps, step, "right")), 1)
         drawn = way[:whole]
-        if whole < len(steps) and step > steps[0]:
+        if whole < len(steps) and step > steps[0] and np.isfinite(way[whole - 1 : whole + 1]).all():
             rest = (step - steps[whole - 1]) / (steps[whole] - steps[whole - 1])
             if rest > 0:
                 drawn = np.concatenate([drawn, drawn[-1:] + rest * (way[whole] - drawn[-1])])

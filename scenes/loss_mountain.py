@@ -339,8 +339,8 @@ class LossMountain(TraceScene):
         above = self.mountain.copy().turn(-90, 90).set_opacities(frame=1.0, lines=0.8)
         return [
             FadeOut(self.gap),
-            Transform(self.mountain, above, run_time=2.5),
-            FadeIn(self.loss, self.key, self.about),
+            Transform(self.mountain, above, run_time=3),
+            self.late(self.loss, self.key, self.about),
         ]
 
     def tags(self) -> list[VGroup]:

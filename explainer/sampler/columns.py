@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
+from threading import current_thread, main_thread
 from typing import Any, NamedTuple, TypeVar
 
 import torch
@@ -67,15 +68,13 @@ class Columns:
         """
         with _one_thread_each() as threads:
             count = max(1, min(threads, len(points), _MOST_THREADS)) if self._several else 1
-            length = max(1, -(-len(points) // count))
-            parts = [points[start : start + length] for start in range(0, len(points), length)]
-            while len(self._rooms) < len(parts):
+            while len(self._rooms) < count:
                 self._rooms.append(_Room(self._layers, self._center, self._directions, self._products))
-            if len(parts) < 2:
-                return [
-                    each for room, part in zip(self._rooms, parts, strict=False) for each in room.visit(part, receive)
-                ]
-            with ThreadPoolExecutor(len(parts)) as pool:
+            if count == 1:
+                return self._rooms[0].visit(points, receive)
+            length = -(-len(points) // count)
+            parts = [points[start : start + length] for start in range(0, len(points), length)]
+            with ThreadPoolExecutor(count) as pool:
                 found = pool.map(lambda room, part: room.visit(part, receive), self._rooms, parts)
                 return [each for part in found for each in part]
 
@@ -116,7 +115,13 @@ class _Named(NamedTuple):
 
 @contextmanager
 def _one_thread_each() -> Iterator[int]:
-    """Let each product be one thread's inside the `with`; yields how many there may be."""
+    """Let each product be one thread's inside the `with`; yields how many there may be.
+
+    The number is the whole process's: a thread that is itself one of several, of an executor say, leaves it alone.
+    """
+    if current_thread() is not main_thread():
+        yield 1
+        return
     threads = torch.get_num_threads()
     try:
         torch.set_num_threads(1)
@@ -164,8 +169,9 @@ def chain(problem: Problem) -> list[nn.Module] | None:
     layers = _unrolled(problem.model)
     while layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
         layers = layers[1:]
+    known = all(map(_is_known, layers))
     layers = [layer for layer in layers if type(layer) not in _NOTHING]
-    if not layers or type(layers[0]) is not nn.Linear or not all(map(_is_known, layers)):
+    if not known or not layers or type(layers[0]) is not nn.Linear:
         return None
     outputs = layers[0].out_features * sum(len(batch) for batch, _ in problem.batches)
     return layers if 5 * 8 * outputs <= _BYTES else None
@@ -186,5 +192,7 @@ def _is_known(layer: Any) -> bool:
     if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
         return False
     if type(layer) is nn.Linear:
-        return set(layer._parameters) == {"weight", "bias"} and layer.weight is layer._parameters["weight"]
-    return type(layer) in _ELEMENTWISE or (type(layer) is nn.LogSoftmax and layer.dim in (1, -1))
+        plain = set(layer._parameters) == {"weight", "bias"} and layer.weight is layer._parameters["weight"]
+        return plain and layer.weight.device.type == "cpu"
+    of_classes = type(layer) is nn.LogSoftmax and layer.dim in (1, -1)
+    return of_classes or type(layer) in _ELEMENTWISE or type(layer) in _NOTHING

@@ -25,13 +25,17 @@ class Processes(Executor):
     Unlike a `ProcessPoolExecutor`, they do not use all cores each, and one that dies is replaced.
 
     Args:
-        workers: How many; each uses its share of this machine's cores.
+        workers: How many.
+        threads: Of each; its share of this machine's cores when omitted.
+
+    Raises:
+        SurfaceError: There are none.
     """
 
-    def __init__(self, workers: int) -> None:
+    def __init__(self, workers: int, *, threads: int | None = None) -> None:
         if workers < 1:
             raise SurfaceError(f"{workers} workers are none: at least 1 computes")
-        self._max_workers = workers
+        self._max_workers, self._threads = workers, threads or max(1, cores() // workers)
         self._lock, self._closed = threading.Lock(), False
         self._pool = self._start()
 
@@ -69,10 +73,9 @@ class Processes(Executor):
             self.kill()
 
     def _start(self) -> ProcessPoolExecutor:
-        threads = max(1, cores() // self._max_workers)
         # Not forked: torch's threads do not survive that.
         return ProcessPoolExecutor(
-            self._max_workers, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(threads,)
+            self._max_workers, multiprocessing.get_context("spawn"), initializer=_prepare, initargs=(self._threads,)
         )
 
 

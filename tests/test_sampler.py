@@ -97,6 +97,33 @@ class Two(nn.Module):
         return self.one(left) + scale * self.other(right)
 
 
+@pytest.mark.parametrize("cell", [nn.LSTM, nn.GRU, nn.RNN])
+def test_recurrent_layers_take_the_weights_of_a_point_and_keep_their_own(cell: type[nn.RNNBase]) -> None:
+    """They hold their weights in a list of their own."""
+
+    class Reader(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.cell, self.head = cell(3, 5, batch_first=True), nn.Linear(5, 2)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            return self.head(self.cell(x)[0][:, -1])
+
+    torch.manual_seed(0)
+    model, (x, y) = Reader(), (torch.randn(6, 4, 3), torch.randint(0, 2, (6,)))
+    surface = explainer.loss_surface(
+        model, (criterion := nn.CrossEntropyLoss()), (x, y), plane="random", resolution=3, progress=False
+    )
+    twin = copy.deepcopy(model)
+    for row, column in ((0, 0), (2, 1)):
+        weights = surface.weights_at(surface.u[column], surface.v[row])
+        twin.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+        with torch.no_grad():
+            assert surface.losses[row, column] == pytest.approx(float(criterion(twin(x), y)), rel=1e-5)
+    assert np.ptp(surface.losses) > 0.01
+    assert all(held is own for held, own in zip(model.cell._flat_weights, model.cell.parameters(), strict=True))
+
+
 @pytest.mark.parametrize("form", ["tuple", "dict"])
 def test_a_model_of_several_inputs_takes_a_tuple_or_a_dict(form: str) -> None:
     torch.manual_seed(0)
@@ -129,6 +156,7 @@ def state_of(model: nn.Module) -> list[Any]:
         [(name, each.clone(), each.requires_grad, each.grad, id(each)) for name, each in model.named_parameters()],
         [(name, each.clone(), id(each)) for name, each in model.named_buffers()],
         [(name, each.training, sorted(each.__dict__)) for name, each in model.named_modules()],
+        [getattr(model, "own_count", 0), model.stem.__dict__.get("scaled")],
         [(name, len(each._forward_hooks), len(each._forward_pre_hooks)) for name, each in model.named_modules()],
         [getattr(each, "momentum", None) for each in model.modules()],
         (torch.get_rng_state(), random.getstate(), np.random.get_state()[1].tolist()),  # noqa: NPY002
@@ -151,6 +179,8 @@ class Restless(Residual):
 
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         self.__class__.calls += 1
+        self.own_count = getattr(self, "own_count", 0) + 1
+        self.stem.scaled = self.stem.weight * 2.0  # as torch's older weight_norm leaves what it computed
         if self.calls == self.fails_at:
             raise KeyboardInterrupt
         x = x + 1e-3 * (torch.rand(()) + random.random() + np.random.rand())  # noqa: NPY002
@@ -163,6 +193,7 @@ def an_unusual_model() -> nn.Module:
     model.block.eval()  # one layer is frozen
     model.stem.bias.requires_grad_(False)
     model.head.weight.grad = torch.ones_like(model.head.weight)
+    model.stem.scaled = torch.ones(3)
     return model
 
 

@@ -144,20 +144,27 @@ def call_with(
 
 @contextmanager
 def kept(model: nn.Module, *, training: bool) -> Iterator[None]:
-    """Put every module in eval or train mode; afterwards modes and random numbers are what they were.
+    """Put every module in eval or train mode; afterwards modes, other attributes and random numbers are what they were.
 
     Weights and buffers are never touched: `functional_call` is given others. A recorder that is running does not
-    listen. Two threads must not be inside with one model.
+    listen. What stands inside an attribute, such as a list that a model appends to, is the model's own affair. Two
+    threads must not be inside with one model.
     """
-    modes = [(module, module.training) for module in model.modules()]
+    before = [(module, dict(module.__dict__)) for module in model.modules()]
     with unheard(), same_chance():
         try:
-            for module, _ in modes:
+            for module, _ in before:
                 module.training = training  # not .eval(): some models merge their weights in it
             yield
         finally:
-            for module, mode in modes:
-                module.training = mode
+            for module, attributes in before:
+                if not _same_things(module.__dict__, attributes):
+                    module.__dict__.clear()
+                    module.__dict__.update(attributes)
+
+
+def _same_things(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
+    return first.keys() == second.keys() and all(each is second[name] for name, each in first.items())
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""`explainer plot`: one figure of one trace, as a file."""
+"""`explainer plot`: one figure of a trace, several, or a surface, as a file."""
 
 from __future__ import annotations
 
@@ -9,26 +9,28 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from explainer.cli import speech
-from explainer.cli.traces import trace_of
+from explainer.cli.subjects import SUBJECTS
 from explainer.errors import ExplainerError
 
 if TYPE_CHECKING:
     from explainer.plots import Figure
-    from explainer.trace import Trace
 
 
-_OPTIONS = ("step", "example", "measure")  # that only some figures take
+_DRAWING = ("step", "example", "measure", "losses", "scale", "elev", "azim")  # options that only some figures take
 _EXAMPLES = """\b
 Examples:
   explainer plot --list
   explainer plot loss runs/mine -o loss.svg
   explainer plot gradient-flow digits --step 0 --theme dark -o flow.png -o flow.pdf
+  explainer plot surface digits -o surface.png
+  explainer plot mountain surfaces/mine --azim -60 -o mountain.png
+  explainer plot learning-rates runs/a runs/b runs/c -o rates.svg
 """
 
 
-@click.command("plot", epilog=_EXAMPLES, short_help="Draw a figure of a trace into a file.")
+@click.command("plot", epilog=_EXAMPLES, short_help="Draw a figure of a trace or a surface into a file.")
 @click.argument("figure", required=False)
-@click.argument("trace", required=False)
+@click.argument("traces", metavar="[TRACE]...", nargs=-1)
 @click.option(
     "-o",
     "--output",
@@ -40,6 +42,12 @@ Examples:
 @click.option("--step", type=int, help="A recorded step; -1 is the last.")
 @click.option("--example", type=int, help="For classification: which example of the probe, from 0.")
 @click.option("--measure", help="For gradient-flow: norm, mean or max.")
+@click.option("--plane", help="For a lesson's surface: pca, random, ends or hessian.")
+@click.option("--resolution", type=click.IntRange(2), help="For a lesson's surface: points along each axis.")
+@click.option("--losses", help="For a walk's dots: true (on the surface's data) or recorded (each of its batch).")
+@click.option("--scale", help="Of losses: linear or log; by default what fits them.")
+@click.option("--elev", type=float, help="For mountain: how high the eye stands, in degrees.")
+@click.option("--azim", type=float, help="For mountain: from which side it looks, in degrees.")
 @click.option("--theme", default="light", show_default=True, help="light or dark.")
 @click.option(
     "--dpi",
@@ -53,7 +61,7 @@ Examples:
 @speech.json_option
 def plot_figure(
     figure: str | None,
-    trace: str | None,
+    traces: tuple[str, ...],
     outputs: tuple[Path, ...],
     theme: str,
     dpi: float,
@@ -62,30 +70,28 @@ def plot_figure(
     as_json: bool,
     **options: Any,
 ) -> None:
-    """Draw FIGURE of TRACE into a file."""
+    """Draw FIGURE of TRACE into a file.
+
+    For surface, mountain, slice and surface-sequence TRACE is a lesson, or the folder of what was computed and saved;
+    learning-rates takes several, or a lesson of several runs.
+    """
     from explainer import plots
 
     if listing:
         _list(as_json)
         return
     context = click.get_current_context()
-    if figure is None or trace is None:
+    if figure is None or not traces:
         raise click.UsageError(
             f"which FIGURE of which TRACE? Figures: {', '.join(map(_dashed, plots.FIGURES))}.", context
         )
     found = plots.find(figure)
     if not outputs:
         raise click.UsageError(f"where to? Name a file: -o {_dashed(found.name)}.svg", context)
+    making, drawing = _sorted(found, {name: value for name, value in options.items() if value is not None})
     with speech.progress(quiet=quiet) as advance:
-        opened = trace_of(trace, advance)
-    files = draw(
-        found,
-        opened,
-        outputs,
-        theme=theme,
-        dpi=dpi,
-        **{name: value for name, value in options.items() if value is not None},
-    )
+        subject = SUBJECTS[found.of].get(traces, advance, **making)
+    files = draw(found, subject, outputs, theme=theme, dpi=dpi, **drawing)
     if as_json:
         speech.say_json(
             {"figure": found.name, "files": [{"file": str(file), "bytes": file.stat().st_size} for file in files]}
@@ -95,11 +101,30 @@ def plot_figure(
             speech.say(str(file))
 
 
-def draw(figure: Figure, trace: Trace, outputs: tuple[Path, ...], *, dpi: float = 240, **options: Any) -> list[Path]:
-    """Draw a figure once and save it to several files, in matplotlib's own settings rather than the user's.
+def _sorted(figure: Figure, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return which options choose what the figure is drawn of, and which how it is drawn.
 
     Raises:
-        ExplainerError: The figure does not take an option, a file cannot be written, or the trace lacks something.
+        ExplainerError: The figure does not take one.
+    """
+    making = SUBJECTS[figure.of].takes
+    drawing = [name for name in _DRAWING if name in inspect.signature(figure.draw).parameters]
+    for name in options:
+        if name not in (*making, *drawing):
+            allowed = ", ".join(f"--{name}" for name in (*making, *drawing)) or "none of these options"
+            raise ExplainerError(f"the figure {_dashed(figure.name)} takes no --{name}; it takes {allowed}")
+    chosen = {name: options[name] for name in making if name in options}
+    return chosen, {name: value for name, value in options.items() if name not in chosen}
+
+
+def draw(figure: Figure, subject: Any, outputs: tuple[Path, ...], *, dpi: float = 240, **options: Any) -> list[Path]:
+    """Draw a figure once and save it to several files, in matplotlib's own settings rather than the user's.
+
+    Args:
+        subject: What it is drawn of: a trace, several by name, a surface, a slice, or a sequence of surfaces.
+
+    Raises:
+        ExplainerError: A file cannot be written, or the subject lacks something.
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
@@ -110,15 +135,10 @@ def draw(figure: Figure, trace: Trace, outputs: tuple[Path, ...], *, dpi: float 
 
     for output in outputs:
         kind_of(output)
-    takes = [name for name in _OPTIONS if name in inspect.signature(figure.draw).parameters]
-    for name in options:
-        if name in _OPTIONS and name not in takes:
-            allowed = ", ".join(f"--{name}" for name in takes) or "none of these options"
-            raise ExplainerError(f"the figure {_dashed(figure.name)} takes no --{name}; it takes {allowed}")
     with mpl.rc_context():
         mpl.rcdefaults()
         canvas = Canvas(figsize=(WIDTH, HEIGHT), layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12))
-        axes = figure.draw(trace, ax=canvas.add_subplot(), **options)
+        axes = figure.draw(subject, ax=canvas.add_subplot(), **options)
         return [save(axes, output, dpi=dpi) for output in outputs]
 
 

@@ -1,4 +1,4 @@
-"""Figures, each of which answers one question about a trace: `plots.NOUN(trace, *, ax=None, …) -> Axes`.
+"""Figures, each of which answers one question: `plots.NOUN(trace, *, ax=None, …) -> Axes`, or of a surface instead.
 
 They draw on the axes given, never show, never save, and leave rcParams alone. The functions are bound when they are
 first used, so that listing the figures loads no matplotlib.
@@ -14,7 +14,12 @@ from explainer.errors import TraceError, unknown
 if TYPE_CHECKING:
     from explainer.plots.bars_of_layers import gradient_flow as gradient_flow
     from explainer.plots.curve_of_loss import loss as loss
+    from explainer.plots.curves_of_rates import learning_rates as learning_rates
     from explainer.plots.image_and_classes import classification as classification
+    from explainer.plots.line_of_loss import slice as slice  # noqa: A004 – a figure, reached as plots.slice
+    from explainer.plots.map_of_loss import surface as surface
+    from explainer.plots.maps_in_a_row import surface_sequence as surface_sequence
+    from explainer.plots.mountain_of_loss import mountain as mountain
     from explainer.plots.saving import save as save
 
 
@@ -25,11 +30,13 @@ class Figure:
     Attributes:
         question: What it answers, in one sentence.
         home: The module that draws it.
+        of: What it is drawn of: "trace", "traces", "surface", "slice" or "sequence".
     """
 
     name: str
     question: str
     home: str
+    of: str = "trace"
 
     @property
     def draw(self) -> Callable[..., Any]:
@@ -44,6 +51,15 @@ FIGURES = {
         Figure("loss", "Does the network learn, and is it better than knowing nothing?", "curve_of_loss"),
         Figure("gradient_flow", "How much of the gradient reaches each layer?", "bars_of_layers"),
         Figure("classification", "What did the network see in one image, before and after?", "image_and_classes"),
+        Figure("learning_rates", "Does a learning rate crawl, arrive, bounce or fly out?", "curves_of_rates", "traces"),
+        Figure("surface", "Where did training walk, seen from above?", "map_of_loss", "surface"),
+        Figure("mountain", "Which way is up, and which way did training go?", "mountain_of_loss", "surface"),
+        Figure(
+            "slice", "What does one step see along a line, and what does its gradient know?", "line_of_loss", "slice"
+        ),
+        Figure(
+            "surface_sequence", "How does what a step sees change as training goes on?", "maps_in_a_row", "sequence"
+        ),
     )
 }
 

@@ -15,7 +15,7 @@ from explainer import baseline, flow
 from explainer.errors import TraceError, unknown
 from explainer.plots.heights import SCALES
 from explainer.plots.style import LABEL, NOTE, background, dress, entitle, lines_of, points, prepare, tick
-from explainer.theme import GRADIENT, LOSS, POSITIVE, Theme, ink
+from explainer.theme import GRADIENT, LOSS, NEGATIVE, POSITIVE, RIGHT, Theme, ink
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
@@ -28,6 +28,8 @@ _STYLES = (
     (GRADIENT, (0, (5, 1.6)), "s"),
     (LOSS, (0, (1.4, 1.2)), "^"),
     (None, (0, (6, 1.5, 1.2, 1.5)), "D"),  # in the colour of text
+    (RIGHT, (0, (8, 2)), "v"),
+    (NEGATIVE, (0, (3, 1, 1, 1, 1, 1)), "P"),
 )
 
 

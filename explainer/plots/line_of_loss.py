@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from explainer.plots.style import LABEL, background, dress, entitle, legend_row, lines_of, number, points, prepare
-from explainer.plots.surface_words import BETWEEN, axis_names, check, losses_of, remarks
+from explainer.plots.surface_words import BETWEEN, axis_names, check, inside, losses_of, remarks
 from explainer.surface import Slice
 from explainer.theme import GRADIENT, LOSS, Theme, ink
 
@@ -65,7 +65,7 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
         label = "the walk's shadow, each step at its own loss" if len(own) == 1 else name
         dots: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
         ax.plot(walk.path[:, 0], own[name], color=theme.quiet, alpha=0.75, label=label, zorder=2, **dots)
-    _frame(ax, slice_, list(own.values()))
+    _frame(ax, slice_, [own[name][inside(slice_, walk)] for name, walk in slice_.walks.items()])
     _draw_tangent(ax, slice_, theme)
     _draw_points(ax, slice_, theme)
     ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
@@ -100,7 +100,7 @@ def _frame(ax: Axes, slice_: Slice, own: Sequence[NDArray[np.float64]]) -> None:
     values = values[np.isfinite(values)]
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     room = 0.08 * (high - low) or 0.1 * abs(high) or 1.0
-    ax.set_ylim(low - room, high + room)
+    ax.set_ylim(low - room, high + 2 * room)
 
 
 def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
@@ -114,15 +114,14 @@ def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
         ends = np.clip(ends, *reach)
     heights = slice_.loss + slice_.slope * ends
     ax.plot(ends, heights, color=GRADIENT, linewidth=2.2, linestyle=(0, (6, 2.5)), zorder=4)
-    place = 0 if slice_.slope < 0 else 1  # the end that is higher
-    across = ends[place] + (0.12 if place == 0 else -0.12) * (ends[1] - ends[0])
-    left = across > np.mean(slice_.t[[0, -1]])
+    rising = slice_.slope >= 0
+    across = ends[1 if rising else 0] * 0.6  # towards the end that is higher, where there is room above
     ax.annotate(
         f"slope {number(slice_.slope)}",
         (across, slice_.loss + slice_.slope * across),
-        (-8 if left else 8, 6),
+        (-6 if rising else 6, 5),
         textcoords="offset points",
-        ha="right" if left else "left",
+        ha="right" if rising else "left",
         va="bottom",
         color=ink(GRADIENT, theme),
         fontsize=points(LABEL),

@@ -135,7 +135,10 @@ def _draw_ranges(ax: Axes, sequence: SurfaceSequence, heights: Heights, centers:
 def _axes_said(surface: Surface) -> list[str]:
     """Say what the axes of every map are."""
     across, up = axis_names(surface)
-    return [f"across: {across}, up: {up}".replace("  (", " (")]
+    name, _, unit = across.partition("  (")
+    if unit and up.endswith(f"  ({unit}"):  # the same unit: said once
+        return [f"axes: {name}, {up.replace('  (', ' (')}"]
+    return [f"axes: {across}, {up}".replace("  (", " (")]
 
 
 def _entries(sequence: SurfaceSequence, theme: Theme) -> list[Artist]:

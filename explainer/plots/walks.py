@@ -23,6 +23,8 @@ STYLES: tuple[dict[str, Any], ...] = (
     {"color": "#E69F00", "linestyle": (0, (5, 1.6)), "marker": "s"},
     {"color": "#F7B6D2", "linestyle": (0, (1.4, 1.2)), "marker": "^"},
     {"color": DARK_EDGE, "linestyle": (0, (6, 1.5, 1.2, 1.5)), "marker": "D"},
+    {"color": "#9AD8FF", "linestyle": (0, (8, 2)), "marker": "v"},
+    {"color": "#FF6A2B", "linestyle": (0, (3, 1, 1, 1, 1, 1)), "marker": "P"},
 )
 
 

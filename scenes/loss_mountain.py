@@ -25,6 +25,7 @@ STEP = 0.03  # of the plane's longer side: how long an arrow is
 CLEAR = 20.0  # degrees around the gradient that stay free of other arrows
 BRIGHT = "#F2F2F2"  # on every theme: the mountain's colours are the same on both
 SLANT = 24.0  # degrees: how high the camera stands
+LEAST = 0.005  # of the highest loss: a smaller gap between walk and plane cannot be seen
 ASIDE = 2.4  # frame units beside the mountain, for the loss and the key of the colours
 LEVEL = 8.0  # degrees: where steep and flat are to be seen
 PLANES = {
@@ -79,9 +80,12 @@ class LossMountain(TraceScene):
         self.play(self.walk(0.5, 1.0, seconds=7))
 
         # "The walk is not exactly on this plane: a stem shows how far off the ground is."
-        self.beat("gap")
-        self.say("The walk is not exactly on this plane: each stem is what the ground is off by.", *self.go_to_gap())
-        self.play(self.mountain.animate.set_stems(1.0), FadeIn(self.gap), run_time=1.5)
+        if self.leaves_plane:
+            self.beat("gap")
+            self.say(
+                "The walk is not exactly on this plane: each stem is what the ground is off by.", *self.go_to_gap()
+            )
+            self.play(self.mountain.animate.set_stems(1.0), FadeIn(self.gap), run_time=1.5)
 
         # "The same walk from above."
         self.beat("map")
@@ -101,6 +105,7 @@ class LossMountain(TraceScene):
             )
         self.last = len(walk) - 1
         self.worst = int(np.nanargmax(np.abs(walk.gap)))
+        self.leaves_plane = bool(abs(walk.gap[self.worst]) > LEAST * np.nanmax(walk.true_losses))
         finite = surface.losses[np.isfinite(surface.losses)]
         highest = 1.25 * float(np.nanmax([walk.true_losses.max(), walk.plane_losses.max()]))
         self.ceiling = min(float(finite.max()), highest) if float(finite.max()) > 2 * highest else float(finite.max())
@@ -279,7 +284,8 @@ class LossMountain(TraceScene):
         return UpdateFromAlphaFunc(VGroup(self.mountain, self.panel), show, run_time=seconds)
 
     def sentence_of_walk(self) -> str:
-        return f"The recorded training takes {self.walked.steps[-1] + 1} steps, each against its gradient."
+        steps = f"The recorded training takes {self.walked.steps[-1] + 1} steps"
+        return f"{steps}, each against its gradient." if "lesson" in self.ground.notes else f"{steps}."
 
     def sentence_of_batches(self) -> str:
         """Say how often the loss rose, and why it may."""
@@ -336,12 +342,10 @@ class LossMountain(TraceScene):
 
     def rise_above(self) -> list[Animation]:
         """The camera looks straight down."""
+        gone = [FadeOut(self.gap)] if self.leaves_plane else []
+        beside = [self.about] if not self.leaves_plane else [self.loss, self.key, self.about]
         above = self.mountain.copy().turn(-90, 90).set_opacities(frame=1.0, lines=0.8)
-        return [
-            FadeOut(self.gap),
-            Transform(self.mountain, above, run_time=3),
-            self.late(self.loss, self.key, self.about),
-        ]
+        return [*gone, Transform(self.mountain, above, run_time=3), self.late(*beside)]
 
     def tags(self) -> list[VGroup]:
         """Name both ends of the walk on the map, with their losses."""

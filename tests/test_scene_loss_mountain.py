@@ -83,7 +83,7 @@ def text_boxes(scene: LossMountain) -> list[Box]:
     return found
 
 
-def walked(surface: Surface, theme: str = "dark") -> Watched:
+def walked(surface: Surface, theme: str = "dark", *, painted: bool = True) -> Watched:
     """Run the film without writing it, at three frames a second."""
     with pytest.MonkeyPatch.context() as patch, tempconfig(
         {"dry_run": True, "frame_rate": 3, "pixel_height": 90, "pixel_width": 160, "disable_caching": True,
@@ -92,6 +92,8 @@ def walked(surface: Surface, theme: str = "dark") -> Watched:
         patch.setenv("EXPLAINER_THEME", theme)
         patch.setenv("EXPLAINER_SURFACE", "given")
         patch.setattr("explainer.mobjects.trace_sources.open_surface", lambda folder: surface)
+        if not painted:
+            patch.setattr(Mountain, "paint", lambda *_: None)
         scene = Watched()
         scene.render()
     return scene
@@ -271,7 +273,7 @@ def test_all_text_can_be_read_at_480p(film: Watched) -> None:
 
 @pytest.mark.slow
 def test_the_layout_is_the_same_in_dark_and_light(film: Watched, surface: Surface) -> None:
-    light = walked(surface, "light")
+    light = walked(surface, "light", painted=False)
     assert light.theme.name == "light"
     for moment, still in light.stills.items():
         assert [name for name, *_ in still] == [name for name, *_ in film.stills[moment]]
@@ -287,6 +289,14 @@ def test_another_persons_surface_with_holes_and_a_wall_is_shown_without_a_trace(
     assert foreign_film.ceiling < 10
     assert "two random directions" in foreign_film.about.words
     assert np.argmax(foreign_film.rises) == BUNDLE
+
+
+@pytest.mark.slow
+def test_a_walk_that_lies_in_its_plane_is_not_said_to_leave_it() -> None:
+    walk = foreign().walk
+    scene = walked(replace(foreign(), walks={"walk": replace(walk, true_losses=walk.plane_losses)}), painted=False)
+    assert "gap" not in dict(scene.beats) and not any("not exactly" in sentence for sentence, *_ in scene.said)
+    assert float(scene.mountain.elevation) == 90
 
 
 def test_a_surface_without_slopes_or_without_a_walk_is_refused() -> None:

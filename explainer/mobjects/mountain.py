@@ -10,8 +10,8 @@ import numpy as np
 import numpy.typing as npt
 from manim import Camera
 
-from explainer import theme as colours
 from explainer.mobjects import mountain_axes, mountain_things, shades
+from explainer.mobjects.height_scale import colours_of
 from explainer.mobjects.level_lines import level_lines, round_levels
 from explainer.mobjects.mountain_brush import Brush, Faces, Screen
 from explainer.mobjects.mountain_cover import paint_things
@@ -341,10 +341,7 @@ class Mountain(Painted):
 
     def colours_of(self, losses: npt.ArrayLike) -> Array:
         """Return the colours of losses (…), (…, 3), as `theme.height_colour` has them."""
-        share = np.clip((np.asarray(losses, float) - self.floor) / (self.ceiling - self.floor), 0, 1)
-        table = np.array([shades.rgb(colour) for colour in colours.HEIGHTS])
-        at = share * (len(table) - 1)
-        return np.stack([np.interp(at, np.arange(len(table)), table[:, part]) for part in range(3)], axis=-1)
+        return colours_of((np.asarray(losses, float) - self.floor) / (self.ceiling - self.floor))
 
     def _paint_lines(self, brush: Brush, ground: Ground) -> None:
         """Paint the contour lines where nothing stands before them."""

@@ -192,8 +192,8 @@ class LossMountain(TraceScene):
             fill_color=self.theme.panel, fill_opacity=1,
         )  # fmt: skip
         title = Words("what the loss changes by", size=MINIMUM, colour=self.theme.text)
-        scale = self.quiet(f"each step {self.length:.2g} long")
-        card.stretch_to_fit_width(max(card.width, title.width + 0.4))
+        scale = self.quiet(f"steps {self.length:.2g} long, in this plane")
+        card.stretch_to_fit_width(max(card.width, title.width + 0.4, scale.width + 0.4))
         bars.shift(card.get_center() + 0.25 * DOWN - bars.zero.get_center())
         VGroup(title, scale).arrange(DOWN, buff=0.1).next_to(card.get_top(), DOWN, buff=0.16)
         panel = VGroup(card, title, scale, bars)

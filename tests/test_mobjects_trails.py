@@ -16,7 +16,7 @@ from explainer.mobjects.end_labels import EndLabels, spread  # noqa: E402
 from explainer.mobjects.formula import boxes_overlap  # noqa: E402
 from explainer.mobjects.run_table import RunTable  # noqa: E402
 from explainer.mobjects.shades import rgb  # noqa: E402
-from explainer.mobjects.trails import Trails, outline, trail_styles  # noqa: E402
+from explainer.mobjects.trails import Trails, outline, pieces_within, trail_styles  # noqa: E402
 from explainer.theme import DARK, LIGHT, Theme, contrast  # noqa: E402
 
 CORNERS = [(-4.0, -2.0, 0.0), (4.0, -2.0, 0.0), (-4.0, 2.0, 0.0)]
@@ -153,3 +153,35 @@ def test_a_table_has_a_row_for_each_run_with_its_numbers() -> None:
     assert table.counts["a"].get_y() > table.counts["b"].get_y()
     ends = [table.counts[run].get_right()[0] for run in "ab"]
     assert ends[0] == pytest.approx(ends[1])
+
+
+@pytest.mark.parametrize(
+    ("way", "pieces"),
+    [
+        ([(0, 0), (0.5, 0.5), (1, 0)], [[(0, 0), (0.5, 0.5), (1, 0)]]),
+        ([(0.5, 0.5), (0.5, 2.5), (0.6, 2.5), (0.6, 0.5)], [[(0.5, 0.5), (0.5, 1.2)], [(0.6, 1.2), (0.6, 0.5)]]),
+        ([(-1, 0.5), (3, 0.5)], [[(-0.2, 0.5), (1.2, 0.5)]]),
+        ([(2, 0), (2, 1)], []),
+        ([(-1, 1), (1, 3)], []),
+        ([(0.2, 0.2), (0.2, 0.2)], [[(0.2, 0.2), (0.2, 0.2)]]),
+        ([(0.5, 0.5), (0.5, 1e30)], [[(0.5, 0.5), (0.5, 1.2)]]),
+        ([(0.5, 0.5)], []),
+    ],
+)
+def test_only_what_is_in_or_near_the_box_is_drawn(
+    way: list[tuple[float, float]], pieces: list[list[tuple[float, float]]]
+) -> None:
+    found = pieces_within(np.array(way, float))
+    assert len(found) == len(pieces)
+    for piece, expected in zip(found, pieces, strict=True):
+        np.testing.assert_allclose(piece, expected, atol=1e-9)
+
+
+def test_a_run_that_flies_out_is_painted_as_soon_as_any_other() -> None:
+    """With dashes counted to the end, this one line would take more than all memory."""
+    wild = Trails(CORNERS, {"a": [0, 1], "b": [0, 1]}, {"a": [(0, 0), (1, 1)], "b": [(0, 0), (1e30, -1e30)]}).set_step(
+        1
+    )
+    camera = Camera(pixel_width=160, pixel_height=90, frame_width=16, frame_height=9)
+    camera.capture_mobjects([wild])
+    assert not wild.inside("b")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any
 
 import cairo
@@ -133,7 +134,8 @@ class Trails(Painted):
         pen.set_line_join(cairo.LINE_JOIN_ROUND)
         runs = list(self.ways)[::-1]
         for run in runs:
-            self._paint_line(pen, _placed(self.shares(run), corner, right, up), self.styles[run])
+            pieces = [_placed(piece, corner, right, up) for piece in pieces_within(self.shares(run))]
+            self._paint_line(pen, pieces, self.styles[run])
         pen.restore()
         for run in runs:
             shares = self.shares(run)
@@ -146,13 +148,14 @@ class Trails(Painted):
             pen.pop_group_to_source()
             pen.paint_with_alpha(opacity)
 
-    def _paint_line(self, pen: cairo.Context[Any], points: Array, style: TrailStyle) -> None:
+    def _paint_line(self, pen: cairo.Context[Any], pieces: list[Array], style: TrailStyle) -> None:
         for colour, width, dash, cap in (
             (self.theme.background, self.width_of_lines + 2 * CASING, (), cairo.LINE_CAP_ROUND),
             (style.colour, self.width_of_lines, style.dash, cairo.LINE_CAP_BUTT),
         ):
-            for place, point in enumerate(points.tolist()):
-                (pen.line_to if place else pen.move_to)(*point[:2])
+            for points in pieces:
+                for place, point in enumerate(points.tolist()):
+                    (pen.line_to if place else pen.move_to)(*point[:2])
             source(pen, shades.rgb(colour), 1.0)
             pen.set_line_width(width)
             pen.set_line_cap(cap)
@@ -188,6 +191,36 @@ class Trails(Painted):
         points = self.points if camera is None else camera.transform_points_pre_display(self, self.points)
         corner, right, top = points[0], points[4], points[12]
         return corner, right - corner, top - corner
+
+
+def pieces_within(way: Array, room: float = 0.2) -> list[Array]:
+    """Return the parts of a way (point, 2) that are in the box, or no further from it than `room`, each (point, 2).
+
+    A run that flies out goes astronomically far: no pen counts the dashes on such a line. Liang and Barsky (1984).
+    """
+    pieces: list[Array] = []
+    ended = False
+    for begin, end in pairwise(way):
+        with np.errstate(over="ignore", invalid="ignore", divide="ignore"):
+            shares = np.sort(np.stack([(-room - begin) / (end - begin), (1 + room - begin) / (end - begin)]), axis=0)
+        level = end == begin
+        if np.any(level & ((begin < -room) | (begin > 1 + room))):
+            ended = True
+            continue
+        first = max(0.0, float(np.max(shares[0], initial=0.0, where=~level)))
+        last = min(1.0, float(np.min(shares[1], initial=1.0, where=~level)))
+        if first > last:
+            ended = True
+            continue
+        ends = np.stack(
+            [begin + share * (end - begin) if 0 < share < 1 else (begin, end)[int(share)] for share in (first, last)]
+        )
+        if not pieces or ended or first > 0:
+            pieces.append(ends)
+        else:
+            pieces[-1] = np.concatenate([pieces[-1], ends[1:]])
+        ended = last < 1
+    return pieces
 
 
 def swatch(style: TrailStyle, theme: Theme = DARK, length: float = 0.75) -> Trails:

@@ -173,12 +173,13 @@ class Ball(Painted):
         pen.save()
         pen.rectangle(low[0], low[1] - BALL, *(high - low + [0, BALL]))
         pen.clip()
-        for place, point in enumerate(points.tolist()):
+        near = np.clip(points, low - 1, high + 1)  # its lines are level or upright: what is seen stays where it is
+        for place, point in enumerate(near.tolist()):
             (pen.line_to if place else pen.move_to)(*point)
         source(pen, shades.rgb(self.theme.quiet), 0.8 * opacity)
         pen.set_line_width(TRACK)
         pen.stroke()
-        for across, up in points[:-1:2].tolist():
+        for across, up in near[:-1:2].tolist():
             pen.arc(across, up, MARK, 0, 2 * np.pi)
             pen.fill()
         pen.restore()

@@ -18,6 +18,7 @@ from explainer.mobjects.mountain import Mountain
 from explainer.mobjects.rises import Rises
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import BODY, MINIMUM, SMALL, Words, number
+from explainer.surface import Surface as LossSurface
 from explainer.theme import GRADIENT, LOSS, ink
 
 BUNDLE = 13  # arrows in random directions
@@ -96,12 +97,20 @@ class LossMountain(TraceScene):
 
     def read(self) -> None:
         """Read the surface, its walk, and the slope at the start."""
-        self.ground = surface = self.surface()
-        self.walked = walk = surface.walk
+        surface = self.surface()
+        if not self.is_on(surface):
+            surface = self.surface(plane="pca", resolution=51)  # of the same lesson, but with other settings
+        self.ground, self.walked = surface, surface.walk
+        walk = self.walked
         if not np.isfinite(walk.slopes[0]).all() or not np.hypot(*walk.slopes[0]) > 0:
             raise SurfaceError(
                 "LossMountain draws the gradient at the walk's first step, which this surface does not hold; compute "
                 "it again from a trace that keeps its parameters"
+            )
+        if not self.is_on(surface) or not np.isfinite(self.ground.height(*walk.path[0])):
+            raise SurfaceError(
+                "LossMountain begins where the walk does, and this surface does not reach as far or has a hole there; "
+                "compute it again with a larger span"
             )
         self.last = len(walk) - 1
         self.worst = int(np.nanargmax(np.abs(walk.gap)))
@@ -111,6 +120,12 @@ class LossMountain(TraceScene):
         self.ceiling = min(float(finite.max()), highest) if float(finite.max()) > 2 * highest else float(finite.max())
         self.weights = sum(int(np.size(weights)) for weights in surface.center.values())
         self.choose_arrows()
+
+    @staticmethod
+    def is_on(surface: LossSurface) -> bool:
+        """Say whether the whole walk is above the surface."""
+        (u, v), path = (surface.u, surface.v), surface.walk.path
+        return bool((path >= [u[0], v[0]]).all() and (path <= [u[-1], v[-1]]).all())
 
     def choose_arrows(self) -> None:
         """Choose arrows in random directions, all of one length, so short that the ground does not bend back below."""

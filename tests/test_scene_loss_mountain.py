@@ -306,6 +306,30 @@ def test_a_surface_without_slopes_or_without_a_walk_is_refused() -> None:
         walked(replace(foreign(), walks={}))
 
 
+def test_a_walk_that_begins_beside_the_surface_or_in_a_hole_is_refused() -> None:
+    walk = foreign().walk
+    with pytest.raises(SurfaceError, match="compute it again with a larger span"):
+        walked(replace(foreign(), walks={"walk": replace(walk, path=walk.path + np.array([9, 0]))}))
+    with pytest.raises(SurfaceError, match="has a hole there"):
+        walked(replace(foreign(), losses=np.full_like(foreign().losses, np.nan)))
+
+
+def test_another_run_of_the_lesson_gets_a_plane_of_its_own(surface: Surface, monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[dict[str, object]] = []
+
+    def find(of: object, **choice: object) -> Surface:
+        asked.append(choice)
+        far = replace(surface.walk, path=surface.path + np.array([3, 0]))
+        return replace(surface, walks={"walk": far}) if len(asked) == 1 else surface
+
+    monkeypatch.setattr("explainer.mobjects.trace_scene.find_surface", find)
+    scene = LossMountain.__new__(LossMountain)
+    scene.trace = record_lesson("digits")
+    scene.read()
+    assert asked == [LossMountain.surfaces[0], {"plane": "pca", "resolution": 51}]
+    assert scene.ground is surface
+
+
 def test_the_film_says_in_its_file_which_surface_it_draws() -> None:
     from explainer.render import scenes_of
 

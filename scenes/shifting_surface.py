@@ -139,7 +139,7 @@ class ShiftingSurface(TraceScene):
         losses = self.slices[moment].losses
         border = np.concatenate([losses[0], losses[-1], losses[1:-1, 0], losses[1:-1, -1]])
         border = border[np.isfinite(border)]
-        return float(border.min()), float(border.max())
+        return float(border.min(initial=np.inf)), float(border.max(initial=-np.inf))
 
     # ── what stands in several beats ─────────────────────────────────────────────────────────────────────────────
 
@@ -216,8 +216,8 @@ class ShiftingSurface(TraceScene):
     # ── what is said ─────────────────────────────────────────────────────────────────────────────────────────────
 
     def sentence_of_start(self) -> str:
-        losses = self.slices[0].losses
-        low, high = float(np.nanmin(losses)), float(np.nanmax(losses))
+        losses = self.slices[0].losses[np.isfinite(self.slices[0].losses)]
+        low, high = float(losses.min(initial=np.inf)), float(losses.max(initial=-np.inf))
         flat = ": almost flat" if high - low < 0.1 * abs(self.fall) else ""
         return (
             f"Here is one chosen before: two random directions at step {int(self.slices.steps[0])}. "
@@ -225,7 +225,8 @@ class ShiftingSurface(TraceScene):
         )
 
     def sentence_of_way(self) -> str:
-        lowest = float(np.nanmin(self.slices[0].losses))
+        losses = self.slices[0].losses
+        lowest = float(np.min(losses[np.isfinite(losses)], initial=np.inf))
         if self.centers[0] - lowest < 0.05 * self.fall:
             return f"Where is the way down? Not in this plane: the network has {self.weights:,} directions."
         return f"The lowest point here is {lowest:.3f}; training came to {self.centers[-1]:.3f}."
@@ -238,6 +239,8 @@ class ShiftingSurface(TraceScene):
     def sentence_of_bowl(self) -> str:
         step, center = int(self.slices.steps[-1]), float(self.centers[-1])
         low, high = self.rim(len(self.slices) - 1)
+        if low > high:  # no finite loss on the border
+            return f"At step {step} it stands at {center:.3f}."
         if center < low:
             return f"At step {step} it stands at {center:.3f}, in a bowl whose rim is {low:.1f} to {high:.1f} high."
         return f"At step {step} it stands at {center:.3f}; the slice’s border is {low:.1f} to {high:.1f} high."
@@ -262,7 +265,8 @@ class ShiftingSurface(TraceScene):
 
         def show(_: Mobject, alpha: float) -> None:
             share = smooth(alpha)
-            ground.heights = (1 - share) * before + share * after if share < 1 else after
+            with np.errstate(invalid="ignore"):  # where a loss is not finite at either end, there is a hole
+                ground.heights = (1 - share) * before + share * after if share < 1 else after
             ground.set_ball(0.0, 0.0, float(between(centers, moment - 1 + share)))
             position = start + share * (stop - start)
             curve.set_position(position)

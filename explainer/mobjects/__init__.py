@@ -10,8 +10,11 @@ if TYPE_CHECKING:
     from explainer.mobjects.bars import Bars as Bars
     from explainer.mobjects.chain_formula import ChainFormula as ChainFormula
     from explainer.mobjects.computation_graph import ComputationGraph as ComputationGraph
+    from explainer.mobjects.contour_map import ContourMap as ContourMap
     from explainer.mobjects.counter import Counter as Counter
     from explainer.mobjects.curve import Curve as Curve
+    from explainer.mobjects.curves import Curves as Curves
+    from explainer.mobjects.end_labels import EndLabels as EndLabels
     from explainer.mobjects.example_card import ExampleCard as ExampleCard
     from explainer.mobjects.factors import Card as Card
     from explainer.mobjects.factors import Equation as Equation
@@ -21,6 +24,8 @@ if TYPE_CHECKING:
     from explainer.mobjects.grid import Grid as Grid
     from explainer.mobjects.heat_map import HeatMap as HeatMap
     from explainer.mobjects.heat_map import Picture as Picture
+    from explainer.mobjects.height_key import HeightKey as HeightKey
+    from explainer.mobjects.height_scale import HeightScale as HeightScale
     from explainer.mobjects.layout import Layout as Layout
     from explainer.mobjects.layout import Region as Region
     from explainer.mobjects.loss_bars import LossBars as LossBars
@@ -28,7 +33,12 @@ if TYPE_CHECKING:
     from explainer.mobjects.network_diagram import NetworkDiagram as NetworkDiagram
     from explainer.mobjects.painted import Painted as Painted
     from explainer.mobjects.pixel_flight import PixelFlight as PixelFlight
+    from explainer.mobjects.plot_frame import PlotFrame as PlotFrame
+    from explainer.mobjects.run_table import RunTable as RunTable
+    from explainer.mobjects.step_rule import StepRule as StepRule
     from explainer.mobjects.trace_scene import TraceScene as TraceScene
+    from explainer.mobjects.trails import Trails as Trails
+    from explainer.mobjects.trough import Trough as Trough
     from explainer.mobjects.words import Words as Words
     from explainer.mobjects.words import number as number
 
@@ -37,14 +47,19 @@ _HOMES = {
     "Card": "factors",
     "ChainFormula": "chain_formula",
     "ComputationGraph": "computation_graph",
+    "ContourMap": "contour_map",
     "Counter": "counter",
     "Curve": "curve",
+    "Curves": "curves",
+    "EndLabels": "end_labels",
     "Equation": "factors",
     "ExampleCard": "example_card",
     "Factor": "factors",
     "Formula": "formula",
     "Grid": "grid",
     "HeatMap": "heat_map",
+    "HeightKey": "height_key",
+    "HeightScale": "height_scale",
     "Layout": "layout",
     "LossBars": "loss_bars",
     "Mountain": "mountain",
@@ -53,8 +68,13 @@ _HOMES = {
     "Painted": "painted",
     "Picture": "heat_map",
     "PixelFlight": "pixel_flight",
+    "PlotFrame": "plot_frame",
     "Region": "layout",
+    "RunTable": "run_table",
+    "StepRule": "step_rule",
     "TraceScene": "trace_scene",
+    "Trails": "trails",
+    "Trough": "trough",
     "Words": "words",
     "number": "words",
 }

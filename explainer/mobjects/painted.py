@@ -40,7 +40,8 @@ class Painted(VMobject):  # type: ignore[misc, unused-ignore]
             if first is None or np.shape(first) != np.shape(second):
                 mixed = second if alpha >= 1 or first is None else first
             else:
-                mixed = second if alpha == 1 else (1 - alpha) * first + alpha * second
+                with np.errstate(invalid="ignore"):  # between an infinite number and another there is none: NaN
+                    mixed = second if alpha == 1 else (1 - alpha) * first + alpha * second
             setattr(self, name, np.array(mixed))
         return self
 

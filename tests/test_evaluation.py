@@ -15,7 +15,9 @@ from torch import nn
 from torch.func import functional_call
 
 from explainer.sampler import chunks
+from explainer.sampler.columns import Columns
 from explainer.sampler.evaluation import Evaluator
+from explainer.sampler.lent import LentModel, Shortcuts
 from explainer.sampler.problem import Problem, pose
 
 Tensors = dict[str, torch.Tensor]
@@ -248,6 +250,15 @@ def test_a_region_without_a_finite_loss_is_what_a_plain_loop_finds_it_to_be(name
     assert np.array_equal(np.isnan(found), np.isnan(expected))
 
 
+def test_directions_that_cancel_beyond_what_a_product_holds_are_what_a_plain_loop_finds() -> None:
+    problem, center, directions = posed("a line")
+    points = np.array([[1e38, -1e38], [0.1, 0.2]])
+    same = [directions[0], directions[0]]
+    found = Evaluator(problem, center, same)(points)
+    assert np.isfinite(found).all()
+    np.testing.assert_allclose(found, plain_loop(problem, center, same, points), rtol=1e-5)
+
+
 def test_metrics_are_measured_with_the_loss_and_no_points_give_no_values() -> None:
     problem, center, directions = posed("an MLP on several batches")
     evaluator = Evaluator(problem, center, directions)
@@ -287,7 +298,17 @@ def test_a_failing_model_is_left_as_it_was_and_says_what_it_says() -> None:
     assert dict(problem.model.named_parameters()).keys() == center.keys()
 
 
-def test_a_users_hooks_are_called_at_every_point() -> None:
+def test_a_hook_that_only_looks_is_called_at_every_point() -> None:
+    problem, center, directions = posed("an MLP with dropout")
+    for layer in problem.model:
+        seen: list[int] = []
+        handle = layer.register_forward_hook(lambda *_, seen=seen: seen.append(1))
+        Evaluator(problem, center, directions)(grid(3))
+        assert len(seen) >= len(grid(3))
+        handle.remove()
+
+
+def test_a_hook_that_changes_what_comes_out_is_heeded() -> None:
     problem, center, directions = posed("an MLP")
     points, doubled = grid(3), []
 
@@ -311,6 +332,7 @@ def test_several_threads_find_what_one_finds() -> None:
         for count in (1, 3):
             torch.set_num_threads(count)
             found.append(Evaluator(problem, center, directions)(points))
+            assert torch.get_num_threads() == count
     finally:
         torch.set_num_threads(threads)
     np.testing.assert_array_equal(*found)
@@ -319,16 +341,28 @@ def test_several_threads_find_what_one_finds() -> None:
 @pytest.mark.parametrize(
     ("name", "way"),
     [
-        ("an MLP", "Columns"),
-        ("log-softmax", "Columns"),
-        ("an MLP in train mode", "LentModel"),
-        ("a CNN with batch norm", "LentModel"),
-        ("a transformer", "LentModel"),
-        ("a buffer that counts", "LentModel"),
+        ("an MLP", Columns),
+        ("an MLP with dropout", Columns),
+        ("log-softmax", Columns),
+        ("a functional loss", Columns),
+        ("an MLP in train mode", Shortcuts(shared=True)),
+        ("a CNN with batch norm", Shortcuts(chunked=True, shared=True, channels_last=True)),
+        ("a CNN with batch norm and dropout in train mode", Shortcuts(shared=True, channels_last=True)),
+        ("a transformer", Shortcuts(chunked=True, shared=True)),
+        ("a transformer in train mode", Shortcuts(shared=True)),
+        ("examples that see each other", Shortcuts(shared=True)),
+        ("a buffer that counts", Shortcuts(shared=True)),
+        ("a first layer called twice", Shortcuts(chunked=True, shared=True)),
+        ("a first layer whose input was written", Shortcuts(chunked=True, shared=True)),
     ],
 )
-def test_each_model_goes_the_quickest_way_that_is_true_of_it(name: str, way: str) -> None:
+def test_each_model_goes_the_quickest_way_that_is_true_of_it(
+    name: str, way: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(chunks, "_WEIGHTS", 0)
+    monkeypatch.setattr(chunks, "_BYTES", 200)
     problem, center, directions = posed(name)
     evaluator = Evaluator(problem, center, directions)
     evaluator(grid(1))
-    assert type(evaluator._quick).__name__ == way
+    found = evaluator._quick
+    assert (found.how if isinstance(found, LentModel) else type(found)) == way

@@ -167,19 +167,19 @@ def chain(problem: Problem) -> list[nn.Module] | None:
     if problem.training or not all(_is_table(batch) for batch, _ in problem.batches):
         return None
     layers = _unrolled(problem.model)
+    if not all(map(_is_itself, layers)):
+        return None
     while layers and type(layers[0]) is nn.Flatten and (layers[0].start_dim, layers[0].end_dim) == (1, -1):
         layers = layers[1:]
-    known = all(map(_is_known, layers))
     layers = [layer for layer in layers if type(layer) not in _NOTHING]
-    if not known or not layers or type(layers[0]) is not nn.Linear:
+    if not layers or type(layers[0]) is not nn.Linear or not all(map(_is_known, layers)):
         return None
     outputs = layers[0].out_features * sum(len(batch) for batch, _ in problem.batches)
     return layers if 5 * 8 * outputs <= _BYTES else None
 
 
 def _unrolled(module: nn.Module) -> list[nn.Module]:
-    hooked = module._forward_hooks or module._forward_pre_hooks or "forward" in vars(module)
-    if type(module) is not nn.Sequential or hooked:
+    if type(module) is not nn.Sequential or not _is_itself(module):
         return [module]
     return [layer for child in module for layer in _unrolled(child)]
 
@@ -188,11 +188,13 @@ def _is_table(batch: Any) -> bool:
     return isinstance(batch, torch.Tensor) and batch.ndim >= 2 and batch.is_floating_point()
 
 
+def _is_itself(layer: nn.Module) -> bool:
+    """Whether a call of a layer is what its class says, and nobody listens to it."""
+    return not (layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer))
+
+
 def _is_known(layer: Any) -> bool:
-    if layer._forward_hooks or layer._forward_pre_hooks or "forward" in vars(layer):
-        return False
     if type(layer) is nn.Linear:
         plain = set(layer._parameters) == {"weight", "bias"} and layer.weight is layer._parameters["weight"]
         return plain and layer.weight.device.type == "cpu"
-    of_classes = type(layer) is nn.LogSoftmax and layer.dim in (1, -1)
-    return of_classes or type(layer) in _ELEMENTWISE or type(layer) in _NOTHING
+    return type(layer) in _ELEMENTWISE or (type(layer) is nn.LogSoftmax and layer.dim in (1, -1))

@@ -39,10 +39,14 @@ class LentModel:
     Args:
         center: The weights at the origin.
         directions: D of them, D at least 1.
+        how: The shortcuts taken.
+
+    Attributes:
+        how: The same.
     """
 
     def __init__(self, problem: Problem, center: Tensors, directions: Sequence[Tensors], how: Shortcuts) -> None:
-        self._model = problem.model
+        self._model, self.how = problem.model, how
         self._weights = MovingWeights(center, directions)
         self._buffers = [_Buffer.of(self._model, name) for name, _ in self._model.named_buffers()]
         self._batches = [[inputs] for inputs, _ in problem.batches]  # each in pieces

@@ -15,6 +15,7 @@ from explainer.sampler.grid import Asked, draw_surface
 from explainer.sampler.lines import loss_slice
 from explainer.sampler.means import Means
 from explainer.sampler.problem import Criterion, Metric, Problem, pose
+from explainer.sampler.processes import Processes
 from explainer.sampler.ranked import Ranks, share
 from explainer.sampler.sequences import surface_sequence
 from explainer.surface import Surface
@@ -81,4 +82,4 @@ def loss_surface(
     return share(prepare, compute, alone=executor is not None)
 
 
-__all__ = ["Criterion", "Metric", "Progress", "loss_slice", "loss_surface", "surface_sequence"]
+__all__ = ["Criterion", "Metric", "Processes", "Progress", "loss_slice", "loss_surface", "surface_sequence"]

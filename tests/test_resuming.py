@@ -130,6 +130,22 @@ def records_at_least(folder: Path) -> int:
     return (folder / POINTS).stat().st_size // RECORD
 
 
+def test_a_surface_with_a_tolerance_goes_on_too(tmp_path: Path) -> None:
+    options: dict[str, Any] = {"resolution": 41, "tolerance": 0.01}
+    whole, needed = calls_of(lambda: surface(METRICS, **options))
+    assert needed < 41**2
+    CALLS.clear()
+    STOP[:] = [1 + 3 * needed // 4]
+    with pytest.raises(KeyboardInterrupt):
+        surface(METRICS, folder=tmp_path, **options)
+    STOP.clear()
+    kept = records_in(tmp_path)
+    found, calls = calls_of(lambda: surface(METRICS, folder=tmp_path, **options))
+    assert 0 < kept < needed and calls == needed - kept
+    same(found, whole)
+    np.testing.assert_array_equal(found.evaluated, whole.evaluated)
+
+
 @pytest.mark.parametrize("damage", ["torn", "spoilt", "zeros"])
 def test_a_torn_record_is_cut_off_and_computed_again(tmp_path: Path, damage: str) -> None:
     kept = interrupted(tmp_path)

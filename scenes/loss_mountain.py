@@ -15,6 +15,7 @@ from explainer.mobjects.height_key import HeightKey
 from explainer.mobjects.height_scale import HeightScale
 from explainer.mobjects.level_lines import round_levels
 from explainer.mobjects.mountain import Mountain
+from explainer.mobjects.mountain_view import View
 from explainer.mobjects.rises import Rises
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import BODY, MINIMUM, SMALL, Words, number
@@ -28,7 +29,7 @@ BRIGHT = "#F2F2F2"  # on every theme: the mountain's colours are the same on bot
 SLANT = 24.0  # degrees: how high the camera stands
 LEAST = 0.005  # of the highest loss: a smaller gap between walk and plane cannot be seen
 ASIDE = 2.4  # frame units beside the mountain, for the loss and the key of the colours
-LEVEL = 8.0  # degrees: where steep and flat are to be seen
+LEVELS = (8.0, 20.0, 35.0, 55.0)  # degrees: low, steep can be told from flat; the first from where it is seen
 PLANES = {
     "pca": "the plane in which the recorded weights move most",
     "random": "the plane of two random directions",
@@ -120,6 +121,7 @@ class LossMountain(TraceScene):
         self.ceiling = min(float(finite.max()), highest) if float(finite.max()) > 2 * highest else float(finite.max())
         self.weights = sum(int(np.size(weights)) for weights in surface.center.values())
         self.choose_arrows()
+        self.side, self.level = self.find_side()
 
     @staticmethod
     def is_on(surface: LossSurface) -> bool:
@@ -167,10 +169,19 @@ class LossMountain(TraceScene):
         self.loss = self.loss_counter()
         self.panel, self.bars = self.panel_of_rises()
 
-    @property
-    def side(self) -> float:
-        """From where the camera looks first: across the gradient, so that uphill is to the right."""
-        return (self.uphill - 90 + 180) % 360 - 180
+    def find_side(self) -> tuple[float, float]:
+        """Return the azimuth and elevation from which the camera looks at the arrows.
+
+        Across the gradient, and so low that steep can be told from flat; where the mountain would hide them, from the
+        other side, or from higher up.
+        """
+        trial = Mountain(self.ground, ceiling=self.ceiling)
+        tips = np.array(self.start) + np.concatenate([self.ways, -self.ways[-1:], np.zeros((1, 2))])
+        above = [self.ground.height(u, v) + 0.02 * self.ceiling for u, v in tips]
+        points = trial.space(np.column_stack([tips, above]))
+        sides = [((self.uphill + way + 180) % 360 - 180, height) for height in LEVELS for way in (-90, 90)]
+        hidden = [int(trial.ground().hidden(points, View(*side)).sum()) for side in sides]
+        return sides[int(np.argmin(hidden))]
 
     def quiet(self, words: str, size: float = MINIMUM) -> Words:
         return Words(words, size=size, colour=self.theme.quiet)
@@ -221,15 +232,16 @@ class LossMountain(TraceScene):
         return f"This network has {self.weights:,} weights. Two directions through them make a plane."
 
     def high_and_low(self) -> list[Animation]:
-        """Name a high and a low place, on the mountain."""
-        losses = np.where(np.isfinite(self.ground.losses), self.ground.losses, np.nan)
+        """Name the highest and the lowest place that can be seen."""
+        shown = self.mountain
+        u, v = np.meshgrid(shown.u, shown.v)
+        points = np.stack([u, v, shown.cut], axis=-1)
+        lifted = shown.space(points + np.array([0, 0, 0.02 * self.ceiling])).reshape(-1, 3)  # not to be in the ground
+        losses = np.where(shown.ground().hidden(lifted, shown.view), np.nan, shown.cut.ravel())
         self.names = VGroup()
-        for place, words, way in ((np.nanargmax(losses), "high loss", UP), (np.nanargmin(losses), "low loss", UP)):
-            row, column = np.unravel_index(place, losses.shape)
-            loss = min(float(losses[row, column]), self.ceiling)
-            risen = self.mountain.copy().set_rise(1.0)
-            at = risen.at(self.ground.u[column], self.ground.v[row], loss)
-            self.names.add(self.tag(words).move_to(at + 0.3 * way))
+        for place, words in ((np.nanargmax(losses), "high loss"), (np.nanargmin(losses), "low loss")):
+            at = shown.at(*points.reshape(-1, 3)[place])
+            self.names.add(self.tag(words).move_to(at + 0.3 * UP))
         return [FadeIn(self.names)]
 
     def tag(self, words: str, size: float = SMALL) -> VGroup:
@@ -250,8 +262,8 @@ class LossMountain(TraceScene):
             u, v, self.ways, colours=[BRIGHT] * BUNDLE + [GRADIENT], widths=[0.035] * BUNDLE + [0.08], grown=0.0
         )
         aside = 0.7 * self.ways[-1]  # the card stands on the right
-        near = self.closeness(self.length, shown=2.9)
-        closer = self.mountain.copy().turn(self.side, LEVEL, zoom=near, onto=(u + aside[0], v + aside[1], loss))
+        near = self.closeness(shown=2.9)
+        closer = self.mountain.copy().turn(self.side, self.level, zoom=near, onto=(u + aside[0], v + aside[1], loss))
         closer.set_opacities(frame=0.0, lines=0.0)
         return [FadeOut(self.names, self.about, self.key, run_time=0.6), Transform(self.mountain, closer, run_time=2.5)]
 
@@ -261,10 +273,12 @@ class LossMountain(TraceScene):
         self.mountain.levels = round_levels(float(near[0]), float(near[1]), 24)
         return [Transform(self.mountain, self.mountain.copy().set_opacities(lines=0.5)), FadeIn(self.panel)]
 
-    def closeness(self, length: float, shown: float) -> float:
-        """Return the zoom at which a length of the plane is so many frame units long."""
-        fitted, _ = self.mountain.fitting(self.side, LEVEL)
-        return shown / (length * float(self.mountain.scales[0]) * float(fitted))
+    def closeness(self, shown: float) -> float:
+        """Return the zoom at which the longest arrow, along the plane or upwards, is so many frame units long."""
+        fitted, _ = self.mountain.fitting(self.side, self.level)
+        across, _, up = self.mountain.scales
+        steepest = float(np.nanmax(np.abs([*self.rises, *self.falls])))
+        return shown / (max(self.length * float(across), steepest * float(up)) * float(fitted))
 
     def grow_bundle(self, seconds: float) -> Animation:
         """The arrows in random directions grow with their bars."""
@@ -359,7 +373,9 @@ class LossMountain(TraceScene):
         """The camera looks straight down."""
         gone = [FadeOut(self.gap)] if self.leaves_plane else []
         beside = [self.about] if not self.leaves_plane else [self.loss, self.key, self.about]
-        above = self.mountain.copy().turn(-90, 90).set_opacities(frame=1.0, lines=0.8)
+        now = float(self.mountain.azimuth)
+        south = round(now + (-90 - now + 180) % 360 - 180, 9)  # the nearer way round
+        above = self.mountain.copy().turn(south, 90).set_opacities(frame=1.0, lines=0.8)
         return [*gone, Transform(self.mountain, above, run_time=3), self.late(*beside)]
 
     def tags(self) -> list[VGroup]:

@@ -23,7 +23,7 @@ from explainer.mobjects.mountain import Mountain  # noqa: E402
 from explainer.mobjects.mountain_brush import Brush  # noqa: E402
 from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
 from explainer.surface import Surface, Walk  # noqa: E402
-from scenes.loss_mountain import BUNDLE, LossMountain  # noqa: E402
+from scenes.loss_mountain import BUNDLE, SLANT, LossMountain  # noqa: E402
 
 Box = tuple[str, float, float, float, float]  # what, left, bottom, right, top
 
@@ -149,6 +149,23 @@ def test_the_mountain_rises_out_of_its_plane(film: Watched) -> None:
     rises = [frame.rise for frame in film.frames if frame.beat in ("plane", "mountain")]
     assert rises[0] == 0 and rises[-1] == 1 and rises == sorted(rises)
     assert len(set(rises)) > 5
+
+
+@pytest.mark.parametrize("which", ["film", "foreign_film"])
+def test_high_and_low_are_named_where_they_can_be_seen(which: str, request: pytest.FixtureRequest) -> None:
+    scene = request.getfixturevalue(which)
+    shown = scene.mountain.copy().turn(scene.side, SLANT)
+    losses, places = [], []
+    for name in scene.names:
+        u, v = np.meshgrid(shown.u, shown.v)
+        apart = np.linalg.norm(shown.at(u, v, shown.cut)[..., :2] - (name.get_center()[:2] - [0, 0.3]), axis=-1)
+        row, column = np.unravel_index(np.nanargmin(apart), apart.shape)
+        assert apart[row, column] < 1e-6
+        losses.append(shown.cut[row, column])
+        places.append(shown.space([u[row, column], v[row, column], shown.cut[row, column] + 0.03 * shown.ceiling]))
+    span = np.nanmax(shown.cut) - np.nanmin(shown.cut)
+    assert losses[0] > np.nanmin(shown.cut) + 0.8 * span and losses[1] < np.nanmin(shown.cut) + 0.2 * span
+    assert not shown.ground().hidden(np.array(places), shown.view).any()
 
 
 def test_the_slope_of_the_arrow_is_that_of_the_loss_itself(surface: Surface) -> None:

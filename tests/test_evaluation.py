@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import pickle
 from collections.abc import Callable
+from threading import current_thread
 from typing import Any
 
 import networks
@@ -306,6 +307,19 @@ def test_a_hook_that_only_looks_is_called_at_every_point() -> None:
         Evaluator(problem, center, directions)(grid(3))
         assert len(seen) >= len(grid(3))
         handle.remove()
+
+
+def test_a_criterion_that_someone_listens_to_is_called_in_the_callers_thread() -> None:
+    problem, center, directions = posed("regression")
+    threads, callers = torch.get_num_threads(), set()
+    handle = problem.criterion.register_forward_hook(lambda *_: callers.add(current_thread()))
+    try:
+        torch.set_num_threads(3)
+        Evaluator(problem, center, directions)(grid(3))
+    finally:
+        torch.set_num_threads(threads)
+        handle.remove()
+    assert callers == {current_thread()}
 
 
 def test_a_hook_that_changes_what_comes_out_is_heeded() -> None:

@@ -58,13 +58,14 @@ class Columns:
         first, *_ = self._layers
         inputs = [batch.flatten(1).t() for batch, _ in problem.batches]
         self._products = [[first.apply(weights, x) for weights in (center, *directions)] for x in inputs]
-        self._several = type(problem.criterion).__module__ == _LOSSES and not problem.metrics
+        criterion = problem.criterion
+        self._several = type(criterion).__module__ == _LOSSES and _is_itself(criterion) and not problem.metrics
         self._rooms: list[_Room] = []
 
     def visit(self, points: Points, receive: Callable[[Iterator[Any]], T]) -> list[T]:
         """Return what `receive` makes of the outputs of each batch in turn, at each point.
 
-        Where the criterion is torch's own and nothing else is called, threads share the points.
+        Where the criterion is torch's own, unheard, and nothing else is called, threads share the points.
         """
         with _one_thread_each() as threads:
             count = max(1, min(threads, len(points), _MOST_THREADS)) if self._several else 1

@@ -58,7 +58,7 @@ class Columns:
         first, *_ = self._layers
         inputs = [batch.flatten(1).t() for batch, _ in problem.batches]
         self._products = [[first.apply(weights, x) for weights in (center, *directions)] for x in inputs]
-        criterion = problem.criterion
+        criterion: Any = problem.criterion
         self._several = type(criterion).__module__ == _LOSSES and _is_itself(criterion) and not problem.metrics
         self._rooms: list[_Room] = []
 

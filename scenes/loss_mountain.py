@@ -30,6 +30,7 @@ SLANT = 24.0  # degrees: how high the camera stands
 LEAST = 0.005  # of the highest loss: a smaller gap between walk and plane cannot be seen
 ASIDE = 2.4  # frame units beside the mountain, for the loss and the key of the colours
 LEVELS = (8.0, 20.0, 35.0, 55.0)  # degrees: low, steep can be told from flat; the first from where it is seen
+NOWHERE = (np.nan, np.nan, np.nan)
 PLANES = {
     "pca": "the plane in which the recorded weights move most",
     "random": "the plane of two random directions",
@@ -325,9 +326,8 @@ class LossMountain(TraceScene):
         return f"Each sees only {size} examples, so now and then the loss rises: {rose} of {self.last} times here."
 
     def step_back(self) -> list[Animation]:
-        """The whole mountain again, with the ball at the start."""
+        """The whole mountain again."""
         self.mountain.levels = self.levels
-        self.mountain.set_ball(*[np.nan] * 3).walk_to(0)
         whole = self.mountain.copy().turn(self.side, SLANT).set_opacities(frame=1.0, lines=0.6).grow(0.0)
         return [FadeOut(self.panel), Transform(self.mountain, whole, run_time=2.5), self.late(self.loss, self.key)]
 
@@ -346,7 +346,7 @@ class LossMountain(TraceScene):
         def show(_: Mobject, alpha: float) -> None:
             share = start + alpha * (stop - start)
             reached = int(share * self.last + 1e-9)
-            mountain.walk_to(share * self.last)
+            mountain.set_ball(*NOWHERE).walk_to(share * self.last)  # from the ground to its true loss
             mountain.turn(side + smooth(share) * self.way_round, SLANT + smooth(share) * 8)
             self.counter.set_value(losses[reached])
             self.clock.set_step(int(steps[reached]))

@@ -62,7 +62,7 @@ explainer/lessons/own_axes.py | numpy trace                                     
 explainer/lessons/teaching.py | torch trace surface sampler                                              |
 explainer/lessons/surfaces.py | numpy trace surface                                                      | sampler
 explainer/lessons/vision.py   | torch                                                                    |
-explainer/plots               | matplotlib numpy trace theme flow chain surface predictions baseline     |
+explainer/plots               | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline     |
 explainer/mobjects            | manim cairo svgelements numpy trace theme flow surface architecture      | lessons typst
 explainer/mobjects/factors.py | manim numpy theme chain operations                                       |
 explainer/mobjects/symbols.py | architecture operations                                                  |

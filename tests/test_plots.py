@@ -19,6 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_hex, to_rgb
 from matplotlib.figure import Figure
 from matplotlib.text import Text
+from surfaces import make_sequence, make_slice, make_surface
 from torch import nn
 
 import explainer
@@ -66,6 +67,18 @@ def trace() -> Trace:
     return record_classifier()
 
 
+def subject(name: str, trace: Trace) -> Any:
+    """Return something that a figure can be drawn of."""
+    kinds = {
+        "trace": lambda: trace,
+        "traces": lambda: {"α = 0.5": trace, "α = 0.7": trace},
+        "surface": make_surface,
+        "slice": make_slice,
+        "sequence": make_sequence,
+    }
+    return kinds[plots.FIGURES[name].of]()
+
+
 def words(axes: Axes) -> list[str]:
     """Return everything that is written on axes, and on the axes inside them."""
     return [text.get_text() for text in axes.findobj(Text) if text.get_text()]
@@ -82,7 +95,7 @@ def written(axes: Axes) -> str:
 def test_a_figure_draws_on_the_axes_given_and_leaves_everything_else_alone(name: str, trace: Trace) -> None:
     before = mpl.rcParams.copy()
     figure, (left, right) = plt.subplots(1, 2)
-    assert plots.FIGURES[name].draw(trace, ax=right) is right
+    assert plots.FIGURES[name].draw(subject(name, trace), ax=right) is right
     assert left.findobj(Text) and not [text for text in words(left) if not text[0].isdigit()]
     assert plt.get_fignums() == [figure.number]
     assert mpl.rcParams == before
@@ -90,27 +103,27 @@ def test_a_figure_draws_on_the_axes_given_and_leaves_everything_else_alone(name:
 
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_without_axes_a_figure_of_slide_size_is_made(name: str, trace: Trace) -> None:
-    axes = plots.FIGURES[name].draw(trace)
+    axes = plots.FIGURES[name].draw(subject(name, trace))
     assert isinstance(axes.figure, Figure)
     assert axes.figure.get_size_inches().tolist() == [8, 4.5]
 
 
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_a_theme_colours_the_background_and_all_that_is_written(name: str, trace: Trace) -> None:
-    axes = plots.FIGURES[name].draw(trace, theme="dark")
+    axes = plots.FIGURES[name].draw(subject(name, trace), theme="dark")
     assert to_hex(axes.figure.get_facecolor()).upper() == theme.DARK.background
     assert brightness_of_title(axes) > 0.8
-    light = plots.FIGURES[name].draw(trace, theme=theme.LIGHT)
+    light = plots.FIGURES[name].draw(subject(name, trace), theme=theme.LIGHT)
     assert brightness_of_title(light) < 0.2
 
 
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_without_a_theme_the_words_are_legible_on_the_background_that_is_there(name: str, trace: Trace) -> None:
-    axes = plots.FIGURES[name].draw(trace, ax=plt.figure(facecolor="black").add_subplot())
+    axes = plots.FIGURES[name].draw(subject(name, trace), ax=plt.figure(facecolor="black").add_subplot())
     assert to_hex(axes.figure.get_facecolor()) == "#000000"
     assert brightness_of_title(axes) > 0.8
     inside = plt.figure(facecolor="black").subfigures().add_subplot()  # itself transparent
-    assert brightness_of_title(plots.FIGURES[name].draw(trace, ax=inside)) > 0.8
+    assert brightness_of_title(plots.FIGURES[name].draw(subject(name, trace), ax=inside)) > 0.8
 
 
 def brightness_of_title(axes: Axes) -> float:
@@ -123,7 +136,7 @@ def brightness_of_title(axes: Axes) -> float:
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_an_unknown_theme_names_those_there_are(name: str, trace: Trace) -> None:
     with pytest.raises(TraceError, match=r"no theme is called 'drak'. Did you mean 'dark'"):
-        plots.FIGURES[name].draw(trace, theme="drak")
+        plots.FIGURES[name].draw(subject(name, trace), theme="drak")
 
 
 @pytest.mark.parametrize("name", plots.FIGURES)
@@ -413,7 +426,9 @@ def test_a_probability_is_never_rounded_to_certainty(value: float, text: str) ->
 @pytest.mark.parametrize("ending", ["svg", "pdf", "png"])
 @pytest.mark.parametrize("name", plots.FIGURES)
 def test_the_same_figure_is_the_same_bytes(name: str, ending: str, trace: Trace, tmp_path: Path) -> None:
-    first, second = (plots.save(plots.FIGURES[name].draw(trace), tmp_path / f"{n}.{ending}") for n in (1, 2))
+    first, second = (
+        plots.save(plots.FIGURES[name].draw(subject(name, trace)), tmp_path / f"{n}.{ending}") for n in (1, 2)
+    )
     assert first.read_bytes() == second.read_bytes()
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullLocator
+from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from explainer import baseline, flow
@@ -146,6 +146,7 @@ def _frame(ax: Axes, losses: Sequence[NDArray[np.float64]], nothing: float | Non
         room = 0.03 * (high - low) or 1.0
         ax.set_ylim(low - room, high + 3 * room)
     ax.margins(x=0.015)
+    ax.xaxis.set_major_locator(MaxNLocator(integer=True, nbins=9))
 
 
 def _draw_run(ax: Axes, place: int, trace: Trace, theme: Theme, line: dict[str, Any]) -> None:

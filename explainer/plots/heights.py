@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colorbar import Colorbar
-from matplotlib.colors import BoundaryNorm, ListedColormap, to_rgba
+from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, to_rgba
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
@@ -54,13 +54,11 @@ class Heights:
         return "min" if self.below else "neither"
 
     @property
-    def colours(self) -> ListedColormap:
+    def colours(self) -> Colormap:
         """One colour for each band; of those above the scale the highest, of those that are no number none."""
         bands = len(self.levels) - 1 + self.below
         colours = [height_colour(band / max(1, bands - 1)) for band in range(bands)]
-        map_ = ListedColormap(colours, "loss")
-        map_.set_extremes(under=colours[0], over=colours[-1], bad=(0, 0, 0, 0))
-        return map_
+        return ListedColormap(colours, "loss").with_extremes(under=colours[0], over=colours[-1], bad=(0, 0, 0, 0))
 
     @property
     def norm(self) -> BoundaryNorm:
@@ -103,9 +101,8 @@ class Heights:
                 chosen = levels[:: math.ceil(len(levels) / most)]
             return chosen, [tick(level, powers=powers) for level in chosen]
         chosen = levels[:: math.ceil(len(levels) / most)]
-        digits = max(0, -math.floor(math.log10(levels[1] - levels[0]) + 1e-9)) + (
-            _leading(levels[1] - levels[0]) == 2.5
-        )
+        least = 1e-3 * np.ptp(chosen)
+        digits = next(many for many in range(20) if np.abs(chosen - chosen.round(many)).max() <= least)
         return chosen, [f"{level:.{digits}f}".replace("-", "−") for level in chosen]
 
 
@@ -146,7 +143,7 @@ def _factors(low: float, high: float) -> NDArray[np.float64]:
     first, last = math.floor(math.log10(low)), math.ceil(math.log10(high))
     numbers = np.array([float(f"{digit}e{power}") for power in range(first, last + 1) for digit in leading])
     begin, end = np.searchsorted(numbers, low, "right") - 1, np.searchsorted(numbers, high, "left")
-    return numbers[max(begin, 0) : end + 1]
+    return numbers[max(begin, 0) : max(end, begin + 1) + 1]
 
 
 def _leading(value: float) -> float:

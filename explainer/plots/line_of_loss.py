@@ -70,8 +70,8 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
     _draw_points(ax, slice_, theme)
     ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
     entries = ax.get_legend_handles_labels()[0]
-    rows = legend_row(ax, entries, theme) if len(entries) > 1 else []
-    entitle(ax, _title(slice_), [*lines_of(ax, remarks(slice_, losses), wider=1.1), *rows], theme)
+    rows = legend_row(ax, entries, theme) if len(entries) > 1 else 0
+    entitle(ax, _title(slice_), lines_of(ax, remarks(slice_, losses), wider=1.1), theme, rows=rows)
     return ax
 
 
@@ -133,8 +133,7 @@ def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
 
 def _draw_points(ax: Axes, slice_: Slice, theme: Theme) -> None:
     """Mark the weights at t = 0, and on a line between two models the other end, with their losses."""
-    whose = str(slice_.notes.get("center", "")) if slice_.step is None else f"step {slice_.step}"
-    _draw_point(ax, slice_, (0.0, slice_.loss), f"{whose or 'these weights'}: loss {number(slice_.loss)}", theme)
+    _draw_point(ax, slice_, (0.0, slice_.loss), f"{_whose(slice_)}: loss {number(slice_.loss)}", theme)
     if slice_.plane == BETWEEN and slice_.t[0] <= 1 <= slice_.t[-1]:
         loss = float(np.interp(1.0, slice_.t, slice_.losses))
         sign = "" if 1.0 in slice_.t else "≈ "  # between two points of the grid
@@ -160,6 +159,14 @@ def _draw_point(ax: Axes, slice_: Slice, at: tuple[float, float], words: str, th
         bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         zorder=6,
     )
+
+
+def _whose(slice_: Slice) -> str:
+    """Return what stands at t = 0: a weight's own zero, a recorded step, or other weights."""
+    if "axes" in slice_.notes:
+        return f"{axis_names(slice_)[0]} = 0"
+    center = slice_.notes.get("center")
+    return str(center) if center else "these weights" if slice_.step is None else f"step {slice_.step}"
 
 
 def _title(slice_: Slice) -> str:

@@ -60,7 +60,7 @@ def surface(
 
     Example:
         >>> from explainer import lessons, plots
-        >>> axes = plots.surface(lessons.lesson_surface("digits", resolution=11))
+        >>> axes = plots.surface(lessons.lesson_surface("two-layer", resolution=11))
         >>> path = plots.save(axes, "surface.svg")
     """
     check(surface, Surface, GETTING)
@@ -77,7 +77,7 @@ def surface(
     colour_bar(ax.inset_axes((1.025, 0, 0.035, 1)), heights, theme)
     title = "Where did training walk?" if surface.walks else "What does the loss look like around these weights?"
     notes = lines_of(ax, remarks(surface, losses), wider=1.12)
-    entitle(ax, title, [*notes, *legend_row(ax, _entries(surface, theme), theme)], theme)
+    entitle(ax, title, notes, theme, rows=legend_row(ax, _entries(surface, theme), theme))
     return ax
 
 

@@ -60,7 +60,7 @@ def surface_sequence(
 
     Example:
         >>> from explainer import lessons, plots
-        >>> axes = plots.surface_sequence(lessons.lesson_sequence("digits", steps=3, resolution=9))
+        >>> axes = plots.surface_sequence(lessons.lesson_sequence("two-layer", steps=3, resolution=9))
         >>> path = plots.save(axes, "surface_sequence.svg")
     """
     check(sequence, SurfaceSequence, GETTING)
@@ -80,7 +80,7 @@ def surface_sequence(
     _draw_ranges(ax.inset_axes((0, 0, _RIGHT, _FLOOR - 0.12)), sequence, heights, np.array(centers) / _RIGHT, theme)
     rows = legend_row(ax, _entries(sequence, theme), theme)
     said = [*_axes_said(sequence[0]), *remarks(sequence[0], "true")]
-    entitle(ax, "What does each step see?", [*lines_of(ax, said, wider=1.1), *rows], theme)
+    entitle(ax, "What does each step see?", lines_of(ax, said, wider=1.1), theme, rows=rows)
     return ax
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -78,7 +78,7 @@ def mountain(
 
     Example:
         >>> from explainer import lessons, plots
-        >>> axes = plots.mountain(lessons.lesson_surface("digits", resolution=11))
+        >>> axes = plots.mountain(lessons.lesson_surface("two-layer", resolution=11))
         >>> path = plots.save(axes, "mountain.png")
     """
     check(surface, Surface, GETTING)
@@ -86,31 +86,46 @@ def mountain(
     ax, theme = prepare(ax, theme)
     ax.set_axis_off()
     heights = heights_of(surface.losses, *own.values(), scale=scale, spread=MOUNTAIN)
+    entries = _fill(ax, surface, own, heights, (elev, azim), arrows, theme, faces)
+    colour_bar(ax.inset_axes((0.92, 0.08, 0.028, 0.84)), heights, theme)
+    rows = legend_row(ax, entries, theme)
+    notes = lines_of(ax, remarks(surface, losses), wider=1.1)
+    entitle(ax, "Which way is up, and which way did it go?", notes, theme, rows=rows)
+    return ax
+
+
+def _fill(
+    ax: Axes,
+    surface: Surface,
+    own: Mapping[str, Floats],
+    heights: Heights,
+    side: tuple[float, float | None],
+    arrows: int,
+    theme: Theme,
+    faces: dict[str, Any],
+) -> list[Artist]:
+    """Draw the mountain and what is on it; returns what the legend has to explain."""
+    elev, azim = side
     relief = relief_of(surface, heights)
     paths = {name: _standing(surface, walk, own[name], heights) for name, walk in surface.walks.items()}
-    standing = [path[np.isfinite(path).all(axis=1)] for path in paths.values()]
-    together = np.concatenate([*standing, np.empty((0, 3))])
-    view: View = (elev, best_side(relief, together, elev) if azim is None else azim)
+    view: View = (elev, _side(relief, paths, elev) if azim is None else azim)
     space = space_of(ax, surface, relief, heights, view, theme)
     _draw_sheet(space, relief, heights, theme, faces)
     hidden = [
         _draw_walk(space, walk, paths[name], heights, (relief, view), place)
         for place, (name, walk) in enumerate(surface.walks.items())
     ]
-    if len(together):
-        _name_ends(space, list(paths.values()))
+    _name_ends(space, list(paths.values()))
     drawn = _draw_arrows(space, surface, heights, (relief, view), arrows)
     for artist in (*space.collections, *space.lines, *space.patches, *space.artists):
         artist.set_clip_on(False)  # the box may be wider than the square that mplot3d draws into
-    colour_bar(ax.inset_axes((0.92, 0.08, 0.028, 0.84)), heights, theme)
-    rows = legend_row(ax, _entries(surface, drawn, any(hidden), theme), theme)
-    entitle(
-        ax,
-        "Which way is up, and which way did it go?",
-        [*lines_of(ax, remarks(surface, losses), wider=1.1), *rows],
-        theme,
-    )
-    return ax
+    return _entries(surface, drawn, any(hidden), theme)
+
+
+def _side(relief: Relief, paths: Mapping[str, Floats], elev: float) -> float:
+    """Return from which side the walks are seen best, in degrees."""
+    together = np.concatenate([*paths.values(), np.empty((0, 3))])
+    return best_side(relief, together[np.isfinite(together).all(axis=1)], elev)
 
 
 def _standing(surface: Surface, walk: Walk, losses: Floats, heights: Heights) -> Floats:
@@ -199,6 +214,8 @@ def _mark_ends(space: Any, path: Floats, hidden: NDArray[np.bool_], colour: str)
 
 def _name_ends(space: Any, paths: Sequence[Floats]) -> None:
     """Write beside the first walk's start what it is, and beside a single walk's end."""
+    if not sum(map(len, paths)):
+        return
     to_points = 72 / space.figure.dpi
     frame = space.get_window_extent()
     across, up, _ = proj3d.proj_transform(*np.concatenate(paths).T, space.get_proj())

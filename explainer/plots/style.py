@@ -85,18 +85,23 @@ def dress(ax: Axes, theme: Theme, *, grid: bool = True) -> None:
         ax.grid(visible=True, axis="y", which="major", color=theme.line, linewidth=0.6, alpha=0.45)
 
 
-def entitle(ax: Axes, title: str, notes: Sequence[str], theme: Theme) -> None:
-    """Write a title, and quiet lines between it and the axes."""
+def entitle(ax: Axes, title: str, notes: Sequence[str], theme: Theme, *, rows: int = 0) -> None:
+    """Write a title, and quiet lines between it and the axes, above so many rows of a legend."""
     size = points(NOTE)
     lines = [note for note in notes if note]
     ax.set_title(
-        title, loc="left", color=theme.text, fontsize=points(TITLE), fontweight="bold", pad=8 + 1.45 * size * len(lines)
+        title,
+        loc="left",
+        color=theme.text,
+        fontsize=points(TITLE),
+        fontweight="bold",
+        pad=8 + 1.45 * size * (len(lines) + rows),
     )
     if lines:
         ax.annotate(
             "\n".join(lines),
             (0, 1),
-            (0, 5),
+            (0, 5 + 1.45 * size * rows),
             xycoords="axes fraction",
             textcoords="offset points",
             va="bottom",
@@ -124,14 +129,14 @@ def lines_of(ax: Axes, said: Sequence[str], *, wider: float = 1.0) -> list[str]:
     return lines
 
 
-def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> list[str]:
+def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> int:
     """Say what is what in rows between the quiet lines and the axes, where nothing is hidden.
 
     Returns:
-        An empty line for each row: give them to `entitle` after the notes, which they make room for.
+        How many rows that took: `entitle` writes its lines above them.
     """
     if not entries:
-        return []
+        return 0
     columns = _columns(ax, [str(entry.get_label()) for entry in entries])
     ax.legend(
         handles=entries,
@@ -146,7 +151,7 @@ def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> list[str]:
         borderaxespad=0,
         borderpad=0.3,
     )
-    return [" "] * -(-len(entries) // columns)
+    return -(-len(entries) // columns)
 
 
 def _columns(ax: Axes, labels: Sequence[str]) -> int:

@@ -158,6 +158,8 @@ def largest_gap(walks: Mapping[str, Walk]) -> str:
     if found is None:
         return ""
     most, step, name = found
+    if most == 0:
+        return "the drawn loss is the true one at every step"
     where = f"step {step}" + (f" of {name}" if len(walks) > 1 else "")
     return f"largest gap, drawn − true loss: {'+' if most > 0 else ''}{number(most, 2)} at {where}"
 

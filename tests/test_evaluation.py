@@ -251,6 +251,36 @@ def test_a_region_without_a_finite_loss_is_what_a_plain_loop_finds_it_to_be(name
     assert np.array_equal(np.isnan(found), np.isnan(expected))
 
 
+def test_a_loss_of_nothing_is_the_nothing_that_a_plain_loop_finds() -> None:
+    """At a perfect fit all of the loss is rounding, and no sum may be taken in another order."""
+    problem, center, directions = posed("a line")
+    inputs, _ = problem.batches[0]
+    with torch.no_grad():
+        fitted = pose(problem.model, nn.MSELoss(), (inputs, problem.model(inputs) * (1 + 3e-7)), None, "as is", "eval")
+    found = Evaluator(fitted, center, directions)(grid(5) * 0.01 + [0.002, -0.004])
+    expected = plain_loop(fitted, center, directions, grid(5) * 0.01 + [0.002, -0.004])
+    np.testing.assert_allclose(found, expected, rtol=1e-5)
+    at_the_center = Evaluator(fitted, center, directions)(np.zeros((1, 2)))
+    np.testing.assert_allclose(at_the_center, plain_loop(fitted, center, directions, np.zeros((1, 2))), rtol=1e-5)
+
+
+def test_a_model_that_refuses_points_nobody_asked_for_is_evaluated_where_it_was_asked() -> None:
+    class Wary(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            if float(self.weight.detach().norm()) > 1.5:
+                raise ValueError("too far")
+            return super().forward(x)
+
+    torch.manual_seed(0)
+    model, data = Wary(5, 3), tabular()
+    problem = pose(model, nn.CrossEntropyLoss(), data, None, "as is", "eval")
+    center = {name: each.detach().clone() for name, each in model.named_parameters()}
+    found = Evaluator(problem, center, [drawn(model, 1), drawn(model, 2)])(0.01 * grid(2))
+    assert np.isfinite(found).all()
+    with pytest.raises(ValueError, match="too far"):
+        Evaluator(problem, center, [drawn(model, 1), drawn(model, 2)])(grid(2))
+
+
 def test_directions_that_cancel_beyond_what_a_product_holds_are_what_a_plain_loop_finds() -> None:
     problem, center, directions = posed("a line")
     points = np.array([[1e38, -1e38], [0.1, 0.2]])

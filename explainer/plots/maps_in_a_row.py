@@ -26,6 +26,7 @@ GETTING = (
     "or explainer.lessons.lesson_sequence('digits'), or explainer.open_surface_sequence(folder)"
 )
 _RIGHT, _FLOOR = 0.9, 0.45  # where the maps end and the colour bar begins; how high the maps stand, in shares
+_TOLD = 6  # maps for which there is room to write the lowest loss
 
 
 def surface_sequence(
@@ -100,7 +101,11 @@ def _draw_ranges(ax: Axes, sequence: SurfaceSequence, heights: Heights, centers:
     """Draw under each map which losses are on it, from the lowest to the highest, and the one at the star."""
     ax.set_facecolor("none")
     dress(ax, theme)
-    ax.set(xlim=(0, 1), xticks=[], ylabel=heights.name.replace(" (", "\n("))
+    floor, top = heights.rise(heights.levels[[0, -1]])
+    room = 0.16 * (top - floor)
+    ax.set(xlim=(0, 1), ylim=(floor - room, top + room), xticks=[], ylabel=heights.name.replace(" (", "\n("))
+    places, names = heights.ticks(4)
+    ax.set_yticks(heights.rise(places), names)
     for center, each, own in zip(centers, sequence, sequence.step_losses, strict=True):
         known = each.losses[np.isfinite(each.losses)]
         if known.size:
@@ -110,26 +115,21 @@ def _draw_ranges(ax: Axes, sequence: SurfaceSequence, heights: Heights, centers:
             colour = heights.colour_of([own])[0]
             star = {"marker": "*", "markersize": 15, "color": colour, "markeredgecolor": theme.text}
             ax.plot([center], heights.rise([own]), linestyle="none", zorder=4, **star)
-        lowest = f"lowest {number(float(known.min()))}" if known.size else "no finite loss"
-        for words, side, ink in (
-            (number(float(own)) if np.isfinite(own) else "not finite", 1, theme.text),
-            (lowest, -1, theme.quiet),
-        ):
-            ax.annotate(
-                words,
-                (center, heights.rise(own) if np.isfinite(own) else ax.get_ylim()[0]),
-                (9, side * 0.62 * points(NOTE)),
-                textcoords="offset points",
-                va="center",
-                color=ink,
-                fontsize=points(NOTE),
-                fontweight="bold" if side > 0 else "normal",
-            )
-    floor, top = heights.rise(heights.levels[[0, -1]])
-    room = 0.16 * (top - floor)
-    ax.set_ylim(floor - room, top + room)
-    places, names = heights.ticks(4)
-    ax.set_yticks(heights.rise(places), names)
+        at = (float(center), float(heights.rise(own)) if np.isfinite(own) else floor)
+        at_star, lowest = _told(float(own), float(known.min()) if known.size else float("nan"))
+        style: dict[str, Any] = {"textcoords": "offset points", "va": "center", "fontsize": points(NOTE)}
+        ax.annotate(at_star, at, (9, 0.62 * points(NOTE)), color=theme.text, fontweight="bold", **style)
+        if len(sequence) <= _TOLD:
+            ax.annotate(lowest, at, (9, -0.62 * points(NOTE)), color=theme.quiet, **style)
+
+
+def _told(own: float, lowest: float) -> tuple[str, str]:
+    """Write the loss at the star and the lowest on the map, with as many digits as tell them apart."""
+    digits = 3 if number(own) != number(lowest) or own == lowest else 4
+    return (
+        number(own, digits) if np.isfinite(own) else "not finite",
+        f"lowest {number(lowest, digits)}" if np.isfinite(lowest) else "no finite loss",
+    )
 
 
 def _axes_said(surface: Surface) -> list[str]:

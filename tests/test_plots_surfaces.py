@@ -396,6 +396,20 @@ def test_the_side_of_a_mountain_is_chosen_so_that_the_walk_is_seen() -> None:
     assert space.elev == 15.0
 
 
+def test_start_and_end_are_named_on_the_mountain_even_beside_the_square_that_mplot3d_draws_into() -> None:
+    path = np.array([(-1.95, -0.95), (1.0, -0.4), (1.9, 0.9)])
+    axes = plots.mountain(make_surface({"walk": make_walk(path)}))
+    axes.figure.canvas.draw()
+    names = [text for text in space_of(axes).texts if text.get_text() in ("start", "end")]
+    assert len(names) == 2
+    assert all(text._check_xy() for text in names)
+
+
+def test_a_walk_whose_losses_are_all_infinite_is_drawn_without_a_gap() -> None:
+    walk = make_walk(loss=lambda u, v: np.full(np.shape(u), np.inf))
+    assert "largest gap" not in written(plots.surface(make_surface({"walk": walk})))
+
+
 def test_a_mountains_axes_are_labelled_in_losses() -> None:
     axes = plots.mountain(make_surface(loss=lambda u, v: 10 ** (1.5 * (u + v))))
     assert space_of(axes).get_zlabel() == "loss (log scale)"

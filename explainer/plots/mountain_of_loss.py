@@ -225,7 +225,7 @@ def _name_ends(space: Any, paths: Sequence[Floats]) -> None:
     for place, words in ((0, "start"), (-1, "end"))[: 2 if len(paths) == 1 else 1]:
         if np.isfinite(spots[place]).all():
             beside = free_side(spots[place], seen, np.array([frame.width, frame.height]) * to_points, words)
-            write_beside(space, flat[place], beside, words)
+            write_beside(space, flat[place], beside, words, clip=False)
 
 
 def _draw_arrows(space: Axes3D, surface: Surface, heights: Heights, seen: tuple[Relief, View], count: int) -> int:

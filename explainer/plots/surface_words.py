@@ -151,9 +151,13 @@ def largest_gap(walks: Mapping[str, Walk]) -> str:
     """Say where the plane is furthest from the true loss, and by how much."""
     found: tuple[float, int, str] | None = None
     for name, walk in walks.items():
-        gap = np.where(np.isfinite(walk.gap), walk.gap, 0.0)
+        with np.errstate(invalid="ignore"):  # of two infinite losses
+            known = np.isfinite(walk.gap)
+            gap = np.where(known, walk.gap, 0.0)
+        if not known.any():
+            continue
         index = int(np.argmax(np.abs(gap)))
-        if np.isfinite(walk.gap).any() and (found is None or abs(gap[index]) > abs(found[0])):
+        if found is None or abs(gap[index]) > abs(found[0]):
             found = float(gap[index]), int(walk.steps[index]), name
     if found is None:
         return ""

@@ -119,8 +119,8 @@ def free_side(
     return reach * best
 
 
-def write_beside(ax: Axes, point: Any, offset: NDArray[np.float64], words: str) -> None:
-    """Write words beside a point, on a dark ground, so that they can be read on every colour of the map."""
+def write_beside(ax: Axes, point: Any, offset: NDArray[np.float64], words: str, *, clip: bool = True) -> None:
+    """Write words on a dark ground beside a point, so that they can be read on any colour; clipped, on the map only."""
     ax.annotate(
         words,
         point,
@@ -132,7 +132,7 @@ def write_beside(ax: Axes, point: Any, offset: NDArray[np.float64], words: str) 
         fontsize=points(LABEL),
         fontweight="bold",
         bbox={"facecolor": DARK_EDGE, "edgecolor": "none", "alpha": 0.72, "boxstyle": "round,pad=0.22"},
-        annotation_clip=True,
+        annotation_clip=clip,
         zorder=8,
     )
 

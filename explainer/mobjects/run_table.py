@@ -40,7 +40,7 @@ class RunTable(VGroup):
         super().__init__()
         ends = 0.73 * width, width
         for words, right in zip(headings, ends, strict=True):
-            self.add(Words(words, size=MINIMUM, colour=theme.quiet).set_x(right, RIGHT))
+            self.add(Words(words, size=MINIMUM, colour=theme.quiet).set_x(right, RIGHT).at_baseline(-0.08))
         self.counts: dict[str, Counter] = {}
         self.values: dict[str, Counter] = {}
         for place, run in enumerate(runs):

@@ -10,7 +10,7 @@ import click
 
 from explainer import render as studio
 from explainer.cli import speech
-from explainer.cli.traces import record, trace_of
+from explainer.cli.traces import record, runs_of, trace_of, traces_in
 
 if TYPE_CHECKING:
     from explainer.cli.speech import Advance
@@ -102,12 +102,12 @@ def shoot(
     if settings.surface is not None:
         open_surface(settings.surface)  # what is wrong with it is said before anything is made
     if trace is not None:
-        settings = replace(settings, trace=trace_of(trace, advance).folder)
+        settings = replace(settings, trace=folder_of(trace, scenes, advance))
     else:
         given = settings.surface is not None
-        for lesson in dict.fromkeys(scene.lesson for scene in scenes if not (given and scene.surfaces)):
-            if lesson:
-                record(lesson, advance)
+        needed = [scene for scene in scenes if scene.lesson and not (given and scene.surfaces)]
+        for lesson, several in dict.fromkeys((scene.lesson, scene.compares) for scene in needed):
+            (runs_of if several else record)(lesson, advance)
         if settings.surface is None:
             compute_surfaces(scenes, advance)
     for scene in scenes:
@@ -127,6 +127,21 @@ def shoot(
     except KeyboardInterrupt:
         made = [str(film.path) for film in finished if film.path]
         raise KeyboardInterrupt(f"finished before: {', '.join(made)}" if made else "no film was finished") from None
+
+
+def folder_of(name: str, scenes: Iterable[SceneFile], advance: Advance) -> Path | None:
+    """Return the folder of what is to be shown: a trace, or for scenes that compare runs also a trace for each.
+
+    None for the lesson that all the scenes are made for, if they show its runs: they find those themselves.
+    """
+    if all(scene.compares for scene in scenes):
+        if all(scene.lesson == name for scene in scenes) and not Path(name).exists():
+            runs_of(name, advance)
+            return None
+        if traces_in(Path(name)):
+            runs_of(name, advance)  # what is wrong with one is said before anything is made
+            return Path(name)
+    return trace_of(name, advance).folder
 
 
 def compute_surfaces(scenes: Iterable[SceneFile], advance: Advance) -> None:

@@ -27,7 +27,7 @@ def trace_of(name: str, advance: Advance) -> Trace:
     lesson, run = _lesson_and_run(name)
     if lesson is not None:
         return record(lesson, advance, run=run)[0]
-    if inside := _traces_in(Path(name)):
+    if inside := traces_in(Path(name)):
         raise TraceError(f"{name} holds the traces of several runs, of which one is wanted: {', '.join(inside)}")
     return open_trace(name)
 
@@ -49,7 +49,7 @@ def runs_of(name: str, advance: Advance) -> dict[str, Trace]:
     lesson, run = _lesson_and_run(name)
     if lesson is not None and run is None and lessons.LESSONS[lesson].runs:
         return {each: record(lesson, advance, run=each)[0] for each in lessons.LESSONS[lesson].runs}
-    inside = _traces_in(Path(name)) if lesson is None else []
+    inside = traces_in(Path(name)) if lesson is None else []
     traces = {path: open_trace(path) for path in inside} or {name: trace_of(name, advance)}
     return {str(trace.notes.get("run") or Path(path).name): trace for path, trace in traces.items()}
 
@@ -87,7 +87,7 @@ def _lesson_and_run(name: str) -> tuple[str | None, str | None]:
     return None, None
 
 
-def _traces_in(folder: Path) -> list[str]:
+def traces_in(folder: Path) -> list[str]:
     """Return the traces of runs that lie in a folder which is no trace itself; ranks of one run are one."""
     if not folder.is_dir() or (folder / "trace.json").exists() or (folder / "rank0").exists():
         return []

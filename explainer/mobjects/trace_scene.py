@@ -42,11 +42,13 @@ class TraceScene(Scene):
     (`explainer render --trace` sets it), else that of the scene's own `lesson`, recorded once and kept.
 
     A scene that `compares` runs has `.runs` too, several traces by name, of which `.trace` is the first: the class
-    attribute `runs`, else the folder that EXPLAINER_TRACE names, with one for each, else those of the lesson.
+    attribute `runs`, else the folder that EXPLAINER_TRACE names, with one for each, else those of the lesson. Where
+    `least` is 1, a single trace will do, and is the only run.
 
     Attributes:
         lesson: The lesson that the scene was made for.
-        compares: Whether it needs several runs.
+        compares: Whether it shows several runs.
+        least: How many it needs at least, if it does.
         needs: What must be in the trace: "activations", …, "criterion", "probe".
         surfaces: The surfaces that it draws, each as `lesson_surface` takes it: `explainer render` computes them
             beforehand; to be read without running the file, they are written out as a literal. Given another surface
@@ -59,6 +61,7 @@ class TraceScene(Scene):
     runs: Mapping[str, Trace]
     lesson: ClassVar[str] = ""
     compares: ClassVar[bool] = False
+    least: ClassVar[int] = 2
     needs: ClassVar[tuple[str, ...]] = ()
     surfaces: ClassVar[tuple[Mapping[str, Any], ...]] = ()
 
@@ -72,7 +75,9 @@ class TraceScene(Scene):
         self.layout = layout()
         film = type(self).__name__
         if self.compares:
-            self.runs = find_runs(getattr(self, "runs", None) or os.environ.get("EXPLAINER_TRACE"), self.lesson, film)
+            own = getattr(self, "runs", None) or (getattr(self, "trace", None) if self.least == 1 else None)
+            given = own or os.environ.get("EXPLAINER_TRACE")
+            self.runs = find_runs(given, self.lesson, film, self.least)
             self.trace = next(iter(self.runs.values()))
         else:
             self.runs = {}

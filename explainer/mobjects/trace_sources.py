@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from explainer.errors import TraceError
 from explainer.surface import Slice, Surface, SurfaceSequence, open_surface, open_surface_sequence
@@ -15,27 +17,42 @@ SURFACE = "EXPLAINER_SURFACE"  # the folder of a surface that is shown instead o
 SEQUENCE = "EXPLAINER_SEQUENCE"  # the folder of a sequence of surfaces that is shown instead of the lesson's
 
 
-def find_runs(given: Mapping[str, Trace] | str | Path | None, lesson: str, film: str) -> dict[str, Trace]:
+def find_runs(
+    given: Mapping[str, Trace] | Trace | str | Path | None, lesson: str, film: str, least: int = 2
+) -> dict[str, Trace]:
     """Return the runs that a film compares, by name.
 
     Args:
-        given: The runs themselves, or a folder that holds a trace for each; the lesson's runs when omitted.
+        given: The runs themselves, a single one, or a folder that holds a trace for each, or is itself the trace of the only one; the
+            lesson's runs when omitted.
         lesson: The film's own lesson, recorded once and kept.
+        least: How many runs the film needs.
 
     Raises:
-        TraceError: The folder holds fewer than two traces.
+        TraceError: The folder holds fewer traces than that.
     """
     if isinstance(given, Mapping):
         return dict(given)
+    if isinstance(given, Trace):
+        return _named([given])
     if not given:
         return lesson_runs(lesson)
-    folders = sorted(path.parent for path in Path(given).glob("*/trace.json"))
-    if len(folders) < 2:
+    folder = Path(given)
+    if least == 1 and not _holds_several(folder):
+        return _named([open_trace(folder)])
+    folders = sorted(path.parent for path in folder.glob("*/trace.json"))
+    if len(folders) < least:
         raise TraceError(
             f"{film} compares several runs, and {given} does not hold a trace for each; record them with\n"
             f"    explainer record {lesson} -o FOLDER"
         )
-    return {_name(trace): trace for trace in map(open_trace, folders)}
+    return _named([open_trace(each) for each in folders])
+
+
+def _holds_several(folder: Path) -> bool:
+    """Say whether a folder holds traces without being one; the ranks of one run are one."""
+    one = (folder / "trace.json").exists() or (folder / "rank0").exists()
+    return not one and any(folder.glob("*/trace.json"))
 
 
 def lesson_runs(lesson: str) -> dict[str, Trace]:
@@ -85,9 +102,17 @@ def _check_lesson(trace: Trace, line: str, variable: str) -> None:
         )
 
 
-def _name(trace: Trace) -> str:
-    """Call a run after its learning rate, where one was recorded, else after its folder."""
-    rates = trace.scalars.get("learning_rate")
-    if rates is not None and len(rates):
-        return f"α = {float(rates[0])}"
-    return trace.folder.name if trace.folder is not None else "run"
+def _named(traces: Sequence[Trace]) -> dict[str, Trace]:
+    """Call runs after their learning rates where those tell them apart, else as their lesson does, else by folder.
+
+    A single run needs no telling apart.
+    """
+    rates = [trace.scalars.get("learning_rate", np.empty(0)) for trace in traces]
+    ways = (
+        [f"α = {float(each[0])}" if len(each) else "" for each in rates],
+        [str(trace.notes.get("run") or "") for trace in traces],
+        [trace.folder.name if trace.folder is not None else "" for trace in traces],
+    )
+    told = (way for way in ways[len(traces) < 2 :] if all(way) and len(set(way)) == len(way))
+    names = next(told, [f"run {place}" for place in range(1, len(traces) + 1)])
+    return dict(zip(names, traces, strict=True))

@@ -42,6 +42,7 @@ explainer/flow.py             | numpy trace                                     
 explainer/units.py            | numpy trace                                                              |
 explainer/baseline.py         | trace                                                                    |
 explainer/operations.py       | numpy                                                                    |
+explainer/stages.py           | architecture                                                             |
 explainer/chain.py            | numpy trace architecture operations                                      |
 explainer/predictions.py      | numpy trace                                                              |
 explainer/walk.py             | numpy                                                                    |

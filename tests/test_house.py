@@ -44,7 +44,9 @@ explainer/baseline.py         | trace                                           
 explainer/operations.py       | numpy                                                                    |
 explainer/stages.py           | architecture                                                             |
 explainer/chain.py            | numpy trace architecture operations                                      |
+explainer/change.py           | numpy trace chain operations                                             |
 explainer/predictions.py      | numpy trace                                                              |
+explainer/scores.py           | numpy trace operations                                                   |
 explainer/walk.py             | numpy                                                                    |
 explainer/surface.py          | numpy walk                                                              | surface_folder
 explainer/array_file.py       | numpy storage untrusted                                                  |
@@ -68,15 +70,15 @@ explainer/mobjects            | manim cairo svgelements numpy trace theme flow s
 explainer/mobjects/factors.py | manim numpy theme chain operations                                       |
 explainer/mobjects/symbols.py | architecture operations                                                  |
 explainer/page                | numpy trace theme flow chain surface                                     |
-explainer/render.py           | theme                                                                    |
-explainer/filming.py          |                                                                          | manim
+explainer/render              | theme                                                                    | av srt
+explainer/filming.py          |                                                                          | manim render
 explainer/testing             | numpy trace architecture units                                           | verify
 explainer/pytest_plugin.py    | pytest explainer                                                         | testing
 explainer/integrations        |                                                                          | anything
 explainer/doctor.py           |                                                                          | torch lessons
 explainer/cli                 | explainer click render                                                   | anything
 explainer/__main__.py         | cli                                                                      |
-scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline |
+scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline change scores |
 """
 
 

@@ -19,9 +19,10 @@ from explainer.mobjects.curve import Curve
 from explainer.mobjects.example_card import ExampleCard
 from explainer.mobjects.formula import Formula
 from explainer.mobjects.heat_map import Picture
-from explainer.mobjects.network_diagram import NetworkDiagram
-from explainer.mobjects.network_history import between, network_history
+from explainer.mobjects.network_diagram import Edges, NetworkDiagram
+from explainer.mobjects.network_history import NetworkHistory, between, network_history
 from explainer.mobjects.pixel_flight import PixelFlight
+from explainer.mobjects.stage_history import StageHistory
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import BODY, MINIMUM, SMALL, Words
 from explainer.predictions import read_predictions
@@ -33,6 +34,7 @@ MIDDLE = 0.32  # the height in the frame at which image, network and bars stand
 EXTENT = 4.6  # the height of all bars together
 MOST_CLASSES = 12  # that get a bar
 MOST_CARDS = 10
+MOST_STAGES = 7  # of a network that is no chain of dense layers
 
 
 class DigitLearning(TraceScene):
@@ -128,10 +130,7 @@ class DigitLearning(TraceScene):
         self.bars = self.big_bars()
         self.about_bars = self.words_about_bars()
         self.box = self.function_box()
-        self.history = network_history(
-            self.trace, self.hero, self.seen.probabilities[:, self.hero], self.classes,
-            inputs="pixels", named="digits" if self.noun == "digit" else "classes",
-        )  # fmt: skip
+        self.history = self.read_network()
         self.diagram = self.network()
         self.curve, self.loss = self.loss_curve()
 
@@ -220,13 +219,21 @@ class DigitLearning(TraceScene):
     # ── inside the box ───────────────────────────────────────────────────────────────────────────────────────────
 
     def sentence_of_inside(self) -> str:
-        every = "every layer" if self.diagram is not None else f"each of {len(self.trace.layers)} layers"
-        return f"Inside, {every} passes its numbers on to the next."
+        stages = f"each of {len(self.trace.layers)} layers" if self.diagram.panels else "every layer"
+        return f"Inside, {stages} passes its numbers on to the next."
 
-    def network(self) -> NetworkDiagram | None:
-        """Return the network's diagram, its outputs beside their bars; None where it is no chain of dense layers."""
-        if self.history is None:
-            return None
+    def read_network(self) -> NetworkHistory | StageHistory:
+        """Return the network as this image sees it: a chain of dense layers, or any other model in a few stages."""
+        named = "digits" if self.noun == "digit" else "classes"
+        outputs = self.seen.probabilities[:, self.hero]
+        dense = network_history(self.trace, self.hero, outputs, self.classes, inputs="pixels", named=named)
+        return dense or StageHistory(
+            self.trace, example=self.hero, most=MOST_STAGES, probe=True, outputs=outputs, shown=self.classes,
+            named=(named,),
+        )  # fmt: skip
+
+    def network(self) -> NetworkDiagram:
+        """Return the network's diagram, its outputs beside their bars."""
         left, right = -3.15, self.bars.get_left()[0] - 0.55
         height = EXTENT * (1 - 1 / len(self.names))
         diagram = self.history.diagram(self.limits, theme=self.theme, width=right - left, height=height)
@@ -234,9 +241,10 @@ class DigitLearning(TraceScene):
         return diagram.set_pass(-1)
 
     def legend(self, room: RoundedRectangle) -> VGroup:
-        """Say what the edges' colours mean, at the upper edge of the box."""
+        """Say what the colours mean, at the upper edge of the box."""
         legend = VGroup()
-        for words, colour in (("positive weight", POSITIVE), ("negative", NEGATIVE)):
+        weights = any(isinstance(each, Edges) for each in self.diagram.edges)
+        for words, colour in (("positive weight" if weights else "positive", POSITIVE), ("negative", NEGATIVE)):
             legend.add(Line(LEFT * 0.2, RIGHT * 0.2, color=colour, stroke_width=5), self.quiet(words))
         for word in legend.arrange(RIGHT, buff=0.14)[1::2]:
             word.at_baseline(-0.08)
@@ -246,8 +254,6 @@ class DigitLearning(TraceScene):
         """The box F grows, and its network appears inside; the image makes room for the loss."""
         panel, name, *around = self.box
         room = self.picture.animate.scale(2.3 / self.picture.height).move_to((-5.4, 1.72, 0))
-        if self.diagram is None:
-            return [room, FadeOut(*around)]
         left, right = -3.95, self.bars.get_left()[0] - 0.12
         large = self.panel(right - left, 5.57).move_to(((left + right) / 2, 0.165, 0))
         corner = name.animate.scale_to_fit_height(0.3).move_to(large.get_corner(UL) + np.array([0.32, -0.3, 0]))
@@ -257,14 +263,9 @@ class DigitLearning(TraceScene):
     def forward(self) -> None:
         """The pixels flash into the network, and the forward pass runs through it."""
         count = int(np.prod(self.picture.values.shape[:2]))
-        if self.diagram is None:
-            ends = np.repeat(self.box[0].get_left()[None], count, axis=0)
-            self.play(PixelFlight(self.picture, ends, theme=self.theme).fly(seconds=2))
-            return
-        first, *_, last = self.diagram.units[0].middles()
-        ends = first + np.linspace(0, 1, count)[:, None] * (last - first)
+        ends = self.diagram.units[0].landing(count)
         self.play(PixelFlight(self.picture, ends, theme=self.theme).fly(seconds=2), self.diagram.arrive(seconds=2))
-        self.play(self.diagram.forward(seconds=1))
+        self.play(self.diagram.forward(seconds=min(1, 4 / len(self.diagram.edges))))
 
     # ── training ─────────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -295,10 +296,9 @@ class DigitLearning(TraceScene):
             curve.set_position(position)
             loss.set_value(losses[recorded])
             clock.set_step(int(steps[recorded]))
-            if history is not None and diagram is not None:
-                history.show(diagram, position)
+            history.show(diagram, position)
 
-        moving = VGroup(*filter(None, [diagram]), bars, curve, loss, clock)
+        moving = VGroup(diagram, bars, curve, loss, clock)
         return UpdateFromAlphaFunc(moving, show, run_time=seconds, rate_func=linear)
 
     def sentence_of_turn(self) -> str:

@@ -43,10 +43,13 @@ explainer/units.py            | numpy trace                                     
 explainer/baseline.py         | trace                                                                    |
 explainer/operations.py       | numpy                                                                    |
 explainer/stages.py           | architecture                                                             |
+explainer/reach.py            | numpy trace flow stages                                                  |
 explainer/chain.py            | numpy trace architecture operations                                      |
 explainer/change.py           | numpy trace chain operations                                             |
 explainer/predictions.py      | numpy trace                                                              |
 explainer/scores.py           | numpy trace operations                                                   |
+explainer/regression.py       | numpy trace                                                              |
+explainer/cross_entropy.py    | numpy trace predictions regression                                       |
 explainer/walk.py             | numpy                                                                    |
 explainer/surface.py          | numpy walk                                                              | surface_folder
 explainer/array_file.py       | numpy storage untrusted                                                  |
@@ -66,12 +69,16 @@ explainer/lessons/teaching.py | torch trace surface sampler                     
 explainer/lessons/surfaces.py | numpy trace surface                                                      | sampler
 explainer/lessons/vision.py   | torch                                                                    |
 explainer/plots               | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline     |
-explainer/mobjects            | manim cairo svgelements numpy trace theme flow surface architecture      | lessons typst
+explainer/mobjects            | manim cairo svgelements numpy trace theme flow surface architecture stages| lessons typst
 explainer/mobjects/factors.py | manim numpy theme chain operations                                       |
+explainer/mobjects/flow_words.py | trace reach                                                           |
+explainer/mobjects/layer_row.py | manim numpy theme reach                                                |
 explainer/mobjects/symbols.py | architecture operations                                                  |
 explainer/page                | numpy trace theme flow chain surface                                     |
-explainer/render              | theme                                                                    | av srt
-explainer/filming.py          |                                                                          | manim render
+explainer/subtitles.py        |                                                                          | srt
+explainer/render              | theme subtitles                                                          | av
+explainer/filming.py          |                                                                          | manim subtitles
+explainer/mobjects/captions.py |  subtitles                                                              |
 explainer/testing             | numpy trace architecture units                                           | verify
 explainer/pytest_plugin.py    | pytest explainer                                                         | testing
 explainer/integrations        |                                                                          | anything
@@ -79,6 +86,9 @@ explainer/doctor.py           |                                                 
 explainer/cli                 | explainer click render                                                   | anything
 explainer/__main__.py         | cli                                                                      |
 scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline change scores |
+scenes/gradient_flow.py       | manim numpy theme mobjects reach                                         |
+scenes/function_approximation.py | manim numpy theme mobjects regression                                 |
+scenes/loss_functions.py      | manim numpy trace theme mobjects regression cross_entropy                |
 """
 
 

@@ -1,8 +1,8 @@
-"""A network as it is: columns of units filled by their activations, edges by their weights.
+"""A network as it is: columns of units and feature maps filled by their activations, edges by their weights.
 
-Drawn by data, not by class: a `Column` is numbers and a name, what joins two columns a weight matrix. At most 16 units
-of a column are drawn, evenly chosen from all, so that each stands at the height where it stands among all; a label
-says how many there are.
+Drawn by data, not by class: a `Column` is numbers and a name, `Maps` are images and a name, what joins two of them is a
+weight matrix, or a wire where there is none to show. At most 16 units of a column and a few of the maps are drawn,
+evenly chosen from all; a label says how many there are.
 """
 
 from __future__ import annotations
@@ -11,19 +11,30 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-import cairo
 import numpy as np
 import numpy.typing as npt
-from manim import DOWN, Animation, Camera, Mobject, UpdateFromAlphaFunc, VGroup, linear
+from manim import Animation, Mobject, UpdateFromAlphaFunc, VGroup, linear
 
 from explainer.mobjects import shades
-from explainer.mobjects.bars import outline
-from explainer.mobjects.painted import Array, Painted, source
-from explainer.mobjects.words import MINIMUM, Words
+from explainer.mobjects.edges import TAIL as TAIL
+from explainer.mobjects.edges import Edges as Edges
+from explainer.mobjects.edges import Wire
+from explainer.mobjects.painted import Array
+from explainer.mobjects.plates import Plates
+from explainer.mobjects.stage_label import StageLabel
+from explainer.mobjects.stage_panel import Panel
+from explainer.mobjects.units import MOST as MOST
+from explainer.mobjects.units import Filled
+from explainer.mobjects.units import Units as Units
+from explainer.mobjects.units import evenly as evenly
+from explainer.stages import Skip
 from explainer.theme import DARK, Theme
 
-MOST = 16  # units of a column that are drawn
-TAIL = 0.35  # length of the flash, as a share of an edge
+UNIT = 0.2  # diameter of a unit, in frame units
+BOXED = 0.62  # height of what is in a block, as a share of the diagram's
+GAP = 0.1  # between two maps, in frame units
+WIDEST_MAP = 1.25  # in frame units
+ARC = 0.3  # from one arrow that skips to the next above it
 
 
 @dataclass(frozen=True)
@@ -32,170 +43,77 @@ class Column:
 
     Attributes:
         values: (unit,) their activations.
-        name: What stands under the column.
+        name: What stands under the column; longer and shorter, where there are several.
         largest: The magnitude that gets the full colour; the largest of `values` when omitted.
         span: The height of the column in frame units; the diagram's when omitted.
         image: Between which two numbers the units are pixels, from black to white; else they are signed numbers.
         drawn: (drawn unit,) which of the units are drawn; evenly chosen when omitted.
+        block: What is said of a block of several layers, in more and in fewer words; a box is drawn around it. None
+            where it is no block.
     """
 
     values: Array
-    name: str
+    name: str | tuple[str, ...]
     largest: float | None = None
     span: float | None = None
     image: tuple[float, float] | None = None
     drawn: npt.NDArray[np.int64] = field(default_factory=lambda: np.empty(0, np.int64))
+    block: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         if not len(self.drawn):
             object.__setattr__(self, "drawn", evenly(len(self.values)))
 
-
-def evenly(count: int, most: int = MOST) -> npt.NDArray[np.int64]:
-    """Return at most `most` indices, evenly chosen from all, the first and the last among them."""
-    return np.unique(np.rint(np.linspace(0, count - 1, min(count, most))).astype(np.int64))
-
-
-class Units(Painted):
-    """Discs (or squares) filled by numbers; its points are the squares around them, so that it has a box.
-
-    Attributes:
-        values: (unit,) what the fills say, once they have been `reached` (unit,) from 0 to 1.
-    """
-
-    data = ("values", "reached")
-
-    def __init__(
-        self,
-        middles: npt.ArrayLike,
-        values: npt.ArrayLike,
-        size: float,
-        shade: Callable[[Array], Array],
-        *,
-        theme: Theme = DARK,
-        square: bool = False,
-        **style: Any,
-    ) -> None:
-        super().__init__(**{"fill_opacity": 1, "stroke_width": 1.5, "stroke_color": theme.line, **style})
-        self.values = np.asarray(values, float)
-        self.reached = np.ones(len(self.values))
-        self.shade, self.square, self.empty = shade, square, shades.rgb(theme.panel)
-        self.place(middles, size)
-
-    def place(self, middles: npt.ArrayLike, size: npt.ArrayLike) -> Units:
-        """Put the units elsewhere: (unit, 3) middles, and one diameter or (unit,) of them."""
-        corners = np.array([(-1, 1, 0), (1, 1, 0), (1, -1, 0), (-1, -1, 0)]) / 2
-        sizes = np.broadcast_to(np.asarray(size, float), (len(self.values),))
-        self.set_points(outline(np.asarray(middles, float)[:, None] + corners * sizes[:, None, None]))
-        return self
-
-    def middles(self) -> Array:
-        """Return where the units stand now, (unit, 3)."""
-        corners = self.points.reshape(len(self.values), 4, 4, 3)[:, :, 0]
-        return np.asarray(corners.mean(axis=1))
-
-    def sizes(self) -> Array:
-        """Return the units' diameters now, (unit,)."""
-        corners = self.points.reshape(len(self.values), 4, 4, 3)[:, :, 0]
-        return np.asarray(np.linalg.norm(corners[:, 1] - corners[:, 0], axis=-1))
-
-    def colours(self) -> Array:
-        """Return the units' fills, (unit, 3)."""
-        return np.asarray(self.empty + (self.shade(self.values) - self.empty) * self.reached[:, None])
-
-    def paint(self, pen: cairo.Context[Any], camera: Camera) -> None:
-        """Paint each unit: its fill, then its outline."""
-        opacity, line = float(self.get_fill_opacity()), self.get_stroke_rgbas()[0]
-        pen.set_line_width(self.get_stroke_width() * camera.cairo_line_width_multiple)
-        for (x, y, _), size, fill in zip(self.middles(), self.sizes(), self.colours(), strict=True):
-            if self.square:
-                pen.rectangle(x - size / 2, y - size / 2, size, size)
-            else:
-                pen.new_sub_path()
-                pen.arc(x, y, size / 2, 0, 2 * np.pi)
-            source(pen, fill, opacity)
-            if self.get_stroke_width() == 0:
-                pen.fill()
-                continue
-            pen.fill_preserve()
-            source(pen, line[:3], float(line[3]))
-            pen.stroke()
+    @property
+    def amounts(self) -> tuple[str, ...]:
+        """How many there are, in more and in fewer words."""
+        count, drawn = len(self.values), len(self.drawn)
+        return (str(count),) if drawn == count else (f"{drawn} of {count}", str(count))
 
 
-class Edges(Painted):
-    """The edges between two columns: the weight's sign is the colour, its size the width.
+@dataclass(frozen=True)
+class Maps:
+    """Images of a layer's output, to be drawn one above the other: some of its channels, or one of the whole.
 
     Attributes:
-        weights: (end, start), those that are drawn.
-        signal: (start,) the activations that the flash carries: it is the brighter, the larger |weight · activation|.
-        flash: How far the flash has come: 0 at the start, 1 at the ends; None without.
+        values: (drawn map, row, column), or (drawn map, row, column, 3) of a colour image. None are drawn where the
+            numbers were not recorded.
+        amounts: How many there are, in more and in fewer words.
+        name, largest, image, block: As of a `Column`.
+        scale: How large they are drawn, beside the largest maps of the network.
     """
 
-    data = ("weights", "signal")
-
-    def __init__(
-        self, starts: Array, ends: Array, weights: Array, *, largest: float, widest: float, theme: Theme = DARK
-    ) -> None:
-        super().__init__(fill_opacity=1, stroke_width=0)
-        self.weights, self.largest, self.widest = np.asarray(weights, float), largest, widest
-        self.signal = np.ones(len(starts))
-        self.flash: float | None = None
-        self.bright, self.theme = shades.rgb(theme.text), theme
-        pairs = np.stack(np.broadcast_arrays(starts[None, :], ends[:, None]), axis=2)  # (end, start, 2, 3)
-        thirds = np.arange(4)[:, None] / 3
-        curves = pairs[:, :, :1] + thirds * (pairs[:, :, 1:] - pairs[:, :, :1])
-        self.set_points(curves.reshape(-1, 3))
-
-    def widths(self) -> Array:
-        """Return the edges' widths in frame units, (end, start)."""
-        return np.asarray(np.minimum(np.abs(self.weights) / max(self.largest, 1e-30), 1) * self.widest)
-
-    def paint(self, pen: cairo.Context[Any], camera: Camera) -> None:
-        """Paint each edge, thick ones last and thin ones fainter, and the flash above them."""
-        starts, ends, opacity = self.points[0::4, :2], self.points[3::4, :2], float(self.get_fill_opacity())
-        widths, colours = self.widths().ravel(), shades.signed(np.sign(self.weights).ravel(), 1, self.theme)
-        seen = np.flatnonzero(widths > 0.001)
-        for edge in seen[np.argsort(widths[seen])]:
-            pen.move_to(*starts[edge])
-            pen.line_to(*ends[edge])
-            pen.set_line_width(widths[edge])
-            source(pen, colours[edge], (0.1 + 0.7 * widths[edge] / self.widest) * opacity)
-            pen.stroke()
-        if self.flash is not None:
-            self._paint_flash(pen, starts, ends, opacity)
-
-    def _paint_flash(self, pen: cairo.Context[Any], starts: Array, ends: Array, opacity: float) -> None:
-        carried = np.abs(self.weights * self.signal).ravel()
-        strength = carried / max(float(carried.max(initial=0.0)), 1e-30)
-        head, tail = min(self.flash or 0.0, 1.0), max((self.flash or 0.0) - TAIL, 0.0)
-        fronts, backs = starts + head * (ends - starts), starts + tail * (ends - starts)
-        for edge in np.flatnonzero(strength > 0.1) if head > tail else ():
-            pen.move_to(*backs[edge])
-            pen.line_to(*fronts[edge])
-            pen.set_line_width(max(0.02, self.widest * 0.9) * strength[edge])
-            source(pen, self.bright, strength[edge] * opacity)
-            pen.stroke()
+    values: Array
+    name: str | tuple[str, ...]
+    amounts: tuple[str, ...] = ()
+    largest: float | None = None
+    image: tuple[float, float] | None = None
+    block: tuple[str, ...] = ()
+    scale: float = 1.0
 
 
 class NetworkDiagram(VGroup):
-    """Columns of units from left to right, joined by their weights.
+    """Columns of units and maps from left to right, joined by their weights.
 
     Attributes:
         columns: What is drawn, as given.
-        units: Per column its `Units`; `edges` per gap between two columns its `Edges`.
+        units: Per column what is filled: its `Units` or `Plates`; `panels` per block its box.
+        edges: Per gap between two columns its `Edges`, or a `Wire`; None where neither feeds the other.
+        arcs: The arrows that skip, each with its `Skip`.
         labels: Per column how many units there are, and its name.
     """
 
     def __init__(
         self,
-        columns: Sequence[Column],
-        weights: Sequence[npt.ArrayLike],
+        columns: Sequence[Column | Maps],
+        weights: Sequence[npt.ArrayLike | bool],
         *,
+        skips: Sequence[Skip] = (),
         theme: Theme = DARK,
         width: float = 6.0,
         height: float = 4.2,
         largest: Sequence[float] | None = None,
-        unit: float = 0.2,
+        unit: float = UNIT,
         widest: float = 0.035,
     ) -> None:
         """Draw a network.
@@ -203,41 +121,67 @@ class NetworkDiagram(VGroup):
         Args:
             columns: From the input to the output.
             weights: Per gap between two columns (next unit, unit), as in `torch.nn.Linear.weight`; also only the
-                drawn rows and columns of it.
+                drawn rows and columns of it. True for a wire, False for nothing.
+            skips: The arrows that skip.
             width: From the first column's middle to the last one's, in frame units; `height` of the tallest column.
             largest: Per gap the |weight| that has the widest edge; that of the drawn ones when omitted.
             unit: The diameter of a unit.
             widest: The width of the widest edge.
         """
         super().__init__()
-        self.columns, self.theme = tuple(columns), theme
-        across = np.linspace(-width / 2, width / 2, len(columns))
-        room = width / max(len(columns) - 1, 1) - 0.12
-        self.units = [self._units(column, x, height, unit) for column, x in zip(columns, across, strict=True)]
-        self.edges: list[Edges] = []
-        self.labels = VGroup()
-        for gap, matrix in enumerate(weights):
-            drawn = self._drawn(gap, matrix)
-            most = float(np.abs(drawn).max(initial=0.0)) if largest is None else largest[gap]
-            starts, ends = self.units[gap].middles(), self.units[gap + 1].middles()
-            self.edges.append(Edges(starts, ends, drawn, largest=most, widest=widest, theme=theme))
-        for column, x in zip(columns, across, strict=True):
-            self.labels.add(self._label(column, x, height, room))
-        self.add(VGroup(*self.edges), VGroup(*self.units), self.labels)
+        self.columns, self.theme, self.height_of_columns = tuple(columns), theme, height
+        self.across = np.linspace(-width / 2, width / 2, len(columns))
+        self.pitch = width / max(len(columns) - 1, 1)
+        self.units: list[Any] = [self._part(column, x, unit) for column, x in zip(columns, self.across, strict=True)]
+        self.panels: dict[int, Panel] = {
+            place: Panel(self.across[place], self._box(place), theme=theme)
+            for place, column in enumerate(columns)
+            if column.block
+        }
+        self.edges: list[Any] = [self._gap(gap, each, largest, widest) for gap, each in enumerate(weights)]
+        self.arcs = self._arcs(skips)
+        room = self.pitch - 0.12
+        self.labels = VGroup(*(self._label(place, room) for place in range(len(columns))))
+        drawn = [each for each in self.edges if each is not None]
+        self.add(VGroup(*drawn, *(wire for wire, _ in self.arcs)), VGroup(*self.panels.values(), *self.units))
+        self.add(self.labels)
         self._carry()
+
+    # ── what it shows ────────────────────────────────────────────────────────────────────────────────────────────
 
     def set_values(self, values: Sequence[npt.ArrayLike]) -> NetworkDiagram:
-        """Show other activations: per column (unit,), of all its units."""
+        """Show other activations: per column (unit,), of all its units; of maps those that are drawn."""
         for column, units, activations in zip(self.columns, self.units, values, strict=True):
-            units.values = np.asarray(activations, float)[column.drawn]
+            shown = np.asarray(activations, float)
+            units.values = shown[column.drawn] if isinstance(column, Column) else shown
         self._carry()
         return self
 
-    def set_weights(self, weights: Sequence[npt.ArrayLike]) -> NetworkDiagram:
+    def set_weights(self, weights: Sequence[npt.ArrayLike | bool]) -> NetworkDiagram:
         """Show other weights: per gap the whole matrix (next unit, unit), or only its drawn rows and columns."""
         for gap, matrix in enumerate(weights):
-            self.edges[gap].weights = self._drawn(gap, matrix)
+            if isinstance(self.edges[gap], Edges):
+                self.edges[gap].weights = self._drawn(gap, matrix)
         return self
+
+    def set_gradients(self, gradients: Sequence[npt.ArrayLike | None]) -> NetworkDiagram:
+        """Take the gradient at each column, as `set_values`; None where there is none. Each column has its scale."""
+        for place, (column, units, each) in enumerate(zip(self.columns, self.units, gradients, strict=True)):
+            shown = np.zeros_like(units.values) if each is None else np.asarray(each, float)
+            units.set_gradients(shown[column.drawn] if each is not None and isinstance(column, Column) else shown)
+            edges = self.edges[place - 1] if place else None
+            if isinstance(edges, Edges):
+                edges.gradient = units.gradients
+        return self
+
+    def set_updates(self, updates: Sequence[npt.ArrayLike | bool]) -> NetworkDiagram:
+        """Take by how much each weight is moved, as `set_weights`."""
+        for gap, matrix in enumerate(updates):
+            if isinstance(self.edges[gap], Edges):
+                self.edges[gap].change = self._drawn(gap, matrix)
+        return self
+
+    # ── what runs through it ─────────────────────────────────────────────────────────────────────────────────────
 
     def set_pass(self, position: float) -> NetworkDiagram:
         """Show how far the forward pass has come: 0 at the input, 1 at the first layer, 1.5 half-way to the next.
@@ -246,9 +190,31 @@ class NetworkDiagram(VGroup):
         """
         for index, units in enumerate(self.units):
             units.reached = np.full(len(units.values), np.clip((position - index) / TAIL + 1, 0, 1))
-        for gap, edges in enumerate(self.edges):
-            there = position - gap
-            edges.flash = there if 0 < there < 1 + TAIL else None
+        for place, panel in self.panels.items():
+            panel.reached = float(np.clip((position - place) / TAIL + 1, 0, 1))
+        self._flash("flash", position)
+        return self
+
+    def set_back(self, position: float | None) -> NetworkDiagram:
+        """Show how far the backward pass has come: 0 at the loss, 1 at the last column, 2 at the one before it.
+
+        A unit shows its gradient from then on. None: there is no backward pass, and all show their activations.
+        """
+        last = len(self.units) - 1
+        there = -np.inf if position is None else float(position) - 1
+        for index, units in enumerate(self.units):
+            has_gradient = index > 0 and units.largest > 0  # the input's is not recorded
+            units.returned = np.clip(np.asarray((there - last + index) / TAIL + 1), 0, 1) * has_gradient
+        for place, panel in self.panels.items():
+            panel.returned = float(np.clip((there - last + place) / TAIL + 1, 0, 1))
+        self._flash("back", there)
+        return self
+
+    def set_changing(self, strength: float) -> NetworkDiagram:
+        """Show the updates above the weights, 0 not at all, 1 fully."""
+        for edges in self.edges:
+            if isinstance(edges, Edges):
+                edges.changing = strength
         return self
 
     def forward(self, seconds: float = 1.0, **options: Any) -> Animation:
@@ -257,6 +223,17 @@ class NetworkDiagram(VGroup):
         return UpdateFromAlphaFunc(
             self,
             lambda diagram, alpha: diagram.set_pass(alpha * end),
+            run_time=seconds * len(self.edges),
+            rate_func=linear,
+            **options,
+        )
+
+    def backward(self, seconds: float = 1.0, **options: Any) -> Animation:
+        """Return the backward pass: the same way reversed, in the gradient's colour, so many seconds a layer."""
+        end = len(self.edges) + 1 + TAIL
+        return UpdateFromAlphaFunc(
+            self,
+            lambda diagram, alpha: diagram.set_back(alpha * end),
             run_time=seconds * len(self.edges),
             rate_func=linear,
             **options,
@@ -278,40 +255,113 @@ class NetworkDiagram(VGroup):
         first, last = self.units[0].get_center(), self.units[-1].get_center()
         return np.asarray((first + last) / 2)
 
+    def _flash(self, which: str, position: float) -> None:
+        """Let a flash stand in each gap and on each arc where it is: forward from 0, back from the last column."""
+        last = len(self.units) - 1
+        ways = [(edges, gap, gap + 1) for gap, edges in enumerate(self.edges) if edges is not None]
+        ways += [(wire, skip.start, skip.end) for wire, skip in self.arcs]
+        for way, start, end in ways:
+            begun = position - start if which == "flash" else position - (last - end)
+            there = begun / (end - start)
+            setattr(way, which, there if 0 < there < 1 + TAIL else None)
+
     def _carry(self) -> None:
         for edges, units in zip(self.edges, self.units, strict=False):
-            edges.signal = units.values
+            if isinstance(edges, Edges):
+                edges.signal = units.values
 
-    def _drawn(self, gap: int, matrix: npt.ArrayLike) -> Array:
-        rows, columns, weights = self.columns[gap + 1].drawn, self.columns[gap].drawn, np.asarray(matrix, float)
+    def _drawn(self, gap: int, matrix: Any) -> Array:
+        rows, columns, weights = self.columns[gap + 1].drawn, self.columns[gap].drawn, np.asarray(matrix, float)  # type: ignore[union-attr]  # weights join columns only
         if weights.shape == (len(rows), len(columns)):
             return weights
         return np.asarray(weights[np.ix_(rows, columns)])
 
-    def _units(self, column: Column, across: float, height: float, size: float) -> Units:
-        span = height if column.span is None else column.span
+    # ── how it is built ──────────────────────────────────────────────────────────────────────────────────────────
+
+    def _gap(self, gap: int, matrix: Any, largest: Sequence[float] | None, widest: float) -> Edges | Wire | None:
+        if matrix is False:
+            return None
+        if matrix is True:
+            return Wire([self._side(gap, 1), self._side(gap + 1, -1)], theme=self.theme)
+        drawn = self._drawn(gap, matrix)
+        most = float(np.abs(drawn).max(initial=0.0)) if largest is None else largest[gap]
+        starts, ends = self.units[gap].middles(), self.units[gap + 1].middles()
+        return Edges(starts, ends, drawn, largest=most, widest=widest, theme=self.theme)
+
+    def _part(self, column: Column | Maps, across: float, size: float) -> Filled:
+        if isinstance(column, Maps):
+            return Plates(self._plates(column, across), column.values, self._shade(column), theme=self.theme)
+        span = (self.height_of_columns if column.span is None else column.span) * (BOXED if column.block else 1)
         count = len(column.drawn)
         ups = np.linspace(span / 2, -span / 2, count) if count > 1 else np.zeros(1)
         middles = np.stack([np.full(len(ups), across), ups, np.zeros(len(ups))], axis=1)
         shown = column.values[column.drawn]
         return Units(middles, shown, size, self._shade(column), theme=self.theme)
 
-    def _shade(self, column: Column) -> Callable[[Array], Array]:
+    def _plates(self, column: Maps, across: float) -> Array:
+        """Return where maps stand, (map, 4, 3): as large as there is room in both directions."""
+        count = len(column.values)
+        rows, columns = column.values.shape[1:3]
+        tall = self.height_of_columns * (BOXED if column.block else 1)
+        widest = min(WIDEST_MAP, 0.62 * self.pitch) * column.scale
+        high = min((tall - GAP * (count - 1)) / max(count, 1), widest * rows / columns)
+        wide = min(widest, high * columns / rows)
+        ups = (np.arange(count) - (count - 1) / 2)[::-1] * (high + GAP)
+        middles = np.stack([np.full(count, across), ups, np.zeros(count)], axis=1)
+        corners = np.array([(-wide, high, 0), (wide, high, 0), (wide, -high, 0), (-wide, -high, 0)]) / 2
+        return np.asarray(middles[:, None] + corners)
+
+    def _shade(self, column: Column | Maps) -> Callable[[Array], Array]:
         if column.image is not None:
             low, high = column.image
-            return lambda values: shades.grey(values, low, high)
+            colour = isinstance(column, Maps) and column.values.ndim == 4
+            return lambda values: shades.grey(values, low, high)[..., 0] if colour else shades.grey(values, low, high)
         largest = float(np.abs(column.values).max(initial=0.0)) if column.largest is None else column.largest
         theme = self.theme
         return lambda values: shades.signed(values, largest, theme)
 
-    def _label(self, column: Column, across: float, height: float, room: float) -> VGroup:
+    def _box(self, place: int) -> Array:
+        """Return the width and the height of a block, (2,)."""
+        units = self.units[place]
+        inside = np.array([units.width, units.height]) if len(units.points) else np.array([0.3, 0.8])
+        return np.maximum(inside + 0.24, (0.5 * min(self.pitch, WIDEST_MAP), 1.0))
+
+    def _side(self, place: int, towards: int) -> Array:
+        """Return the middle of a column's left (−1) or right (1) side, (3,)."""
+        thing = self.panels.get(place, self.units[place])
+        reach = thing.width / 2 if len(thing.points) else 0.0
+        return np.array([self.across[place] + towards * (reach + 0.05), 0.0, 0.0])
+
+    def _top(self, place: int) -> float:
+        thing = self.panels.get(place, self.units[place])
+        return float(thing.get_top()[1]) if len(thing.points) else 0.0
+
+    def _arcs(self, skips: Sequence[Skip]) -> list[tuple[Wire, Skip]]:
+        """Return the arrows that skip, short ones below long ones."""
+        found: list[tuple[Wire, Skip]] = []
+        heights: dict[Skip, float] = {}
+        for skip in sorted(skips, key=lambda each: (each.end - each.start, each.start)):
+            inside = range(skip.start + 1, skip.end + int(skip.after))
+            below = [height for other, height in heights.items() if other.start < skip.end and skip.start < other.end]
+            up = max([self._top(place) for place in inside] + [height + ARC - 0.2 for height in below]) + 0.2
+            heights[skip] = up
+            first, last = self._side(skip.start, 1), self._side(skip.end, 1 if skip.after else -1)
+            room = 0.5 * (self.pitch - self._reach(skip.start) - self._reach(min(skip.start + 1, len(self.units) - 1)))
+            leaves = first[0] + max(0.65 * 2 * room - 0.1, 0.08)
+            meets = last[0] + (0.1 if skip.after else -0.12)
+            way = [(leaves, 0, 0), (leaves, up, 0), (meets, up, 0), (meets, 0.03, 0)]
+            found.append((Wire(way, theme=self.theme), skip))
+        return found
+
+    def _reach(self, place: int) -> float:
+        thing = self.panels.get(place, self.units[place])
+        return float(thing.width / 2) if len(thing.points) else 0.0
+
+    def _label(self, place: int, room: float) -> StageLabel:
         """Say how many units there are and what they are, as fully as there is room between the columns."""
-        count, drawn = len(column.values), len(column.drawn)
-        amount = str(count) if drawn == count else f"{drawn} of {count}"
-        for first, second in ((amount, column.name), (str(count), column.name), (str(count), "")):
-            lines = VGroup(Words(first, size=MINIMUM, colour=self.theme.text))
-            if second:
-                lines.add(Words(second, size=MINIMUM, colour=self.theme.quiet))
-            if lines.arrange(DOWN, buff=0.08).width <= room:
-                break
-        return lines.move_to((across, -height / 2 - 0.2 - lines.height / 2, 0))
+        column = self.columns[place]
+        names = (column.name,) if isinstance(column.name, str) else column.name
+        amounts = column.block or column.amounts
+        lowest = -max(self._top(each) for each in range(len(self.units))) + UNIT / 2
+        label = StageLabel(amounts, names, room, theme=self.theme, name_first=bool(column.block))
+        return label.shift((self.across[place], lowest - 0.4, 0))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 from typing import Any, TypeVar
 
@@ -28,8 +29,8 @@ def run(film: type[Film], environment: Mapping[str, str] | None = None, *, rate:
         {"dry_run": True, "frame_rate": rate, "pixel_height": 90, "pixel_width": 160, "disable_caching": True,
          "verbosity": "ERROR", "progress_bar": "none"}
     ):  # fmt: skip
-        for name in ("EXPLAINER_TRACE", "EXPLAINER_SURFACE", "EXPLAINER_SEQUENCE", "EXPLAINER_THEME"):
-            patch.delenv(name, raising=False)
+        for name in [name for name in os.environ if name.startswith("EXPLAINER_") and name != "EXPLAINER_RUNS"]:
+            patch.delenv(name)
         for name, value in (environment or {}).items():
             patch.setenv(name, value)
         for name, value in given.items():

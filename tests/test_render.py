@@ -14,7 +14,7 @@ import pytest
 
 from explainer import render
 from explainer.errors import ExplainerError, MissingDependency
-from explainer.render import QUALITIES, Film, SceneFile, Settings
+from explainer.render import QUALITIES, Film, SceneFile, Settings, crew, finding
 
 needs_manim = pytest.mark.skipif(
     find_spec("manim") is None, reason="manim is not installed: pip install 'explainer[films]'"
@@ -103,7 +103,7 @@ def test_the_lectures_scenes_have_a_sentence_and_a_lesson_each() -> None:
 
 
 def test_an_installed_package_carries_its_scenes_inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(render, "__file__", str(tmp_path / "explainer" / "render.py"))
+    monkeypatch.setattr(finding, "__file__", str(tmp_path / "explainer" / "render" / "finding.py"))
     assert render.scenes_folder() == tmp_path / "scenes"  # a clone
     (tmp_path / "explainer" / "_scenes").mkdir(parents=True)
     assert render.scenes_folder() == tmp_path / "explainer" / "_scenes"
@@ -178,7 +178,7 @@ def test_only_drafts_let_the_encoder_hurry(tmp_path: Path) -> None:
 
 
 def test_without_manim_it_is_said_what_to_install(monkeypatch: pytest.MonkeyPatch, file: Path, tmp_path: Path) -> None:
-    monkeypatch.setattr(render, "find_spec", lambda name: None)
+    monkeypatch.setattr(crew, "find_spec", lambda name: None)
     with pytest.raises(MissingDependency, match=r"pip install 'explainer\[films\]'"):
         render.render(render.scenes_of(file), tmp_path / "out")
     assert not (tmp_path / "out").exists()
@@ -216,7 +216,7 @@ def test_films_are_made_and_failures_are_told_without_stopping_each_other(file: 
     assert (broken.path, broken.kind) == (None, "")
     assert broken.failure == "its process ended with exit code 1"
     assert broken.log.rstrip().endswith("ZeroDivisionError: a mistake in the scene")
-    assert sorted(path.name for path in output.iterdir()) == ["Short.mp4", "Short.srt"]
+    assert sorted(path.name for path in output.iterdir()) == [".Short.mp4.made.json", "Short.mp4", "Short.srt"]
 
 
 @needs_manim

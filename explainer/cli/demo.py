@@ -11,7 +11,7 @@ import click
 
 from explainer import render as studio
 from explainer.cli import speech
-from explainer.cli.render import as_data, complain, minutes, shoot
+from explainer.cli.films import as_data, complain, minutes, shoot
 from explainer.cli.traces import record
 from explainer.errors import MissingDependency
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -10,24 +10,27 @@ import click
 
 from explainer import render as studio
 from explainer.cli import speech
-from explainer.cli.traces import record, runs_of, trace_of, traces_in
+from explainer.cli.films import as_data, complain, minutes, shoot, tell
 
 if TYPE_CHECKING:
     from explainer.cli.speech import Advance
-    from explainer.render import Film, SceneFile, Settings
+    from explainer.render import Film, SceneFile
+    from explainer.render.lecture import Lecture
 
 _QUALITIES = "; ".join(f"{name}: {quality} ({quality.says})" for name, quality in studio.QUALITIES.items())
-
+LECTURE = "lecture"
 
 _EXAMPLES = """\b
 Examples:
   explainer render --list
   explainer render ChainRule DigitLearning
-  explainer render ChainRule --trace runs/mine --quality high
+  explainer render GradientFlow --trace runs/mine --quality high
+  explainer render lecture
+  explainer render ChainRule --aspect 9:16 --captions off --theme light
 """
 
 
-@click.command("render", epilog=_EXAMPLES, short_help="Make films, several at once.")
+@click.command("render", epilog=_EXAMPLES, short_help="Make films, several at once; or the whole lecture.")
 @click.argument("scenes", nargs=-1, metavar="SCENE...")
 @click.option(
     "-o",
@@ -42,7 +45,18 @@ Examples:
     "--format", "form", default=None, help="mp4 (the default), gif, webm or mov (the default with --transparent)."
 )
 @click.option("--transparent", is_flag=True, help="Without a background, to lie over a slide; mov, webm or gif.")
+@click.option("--aspect", default="16:9", show_default=True, help="The frame's shape: 16:9, 4:3 or 9:16 (a phone's).")
+@click.option("--speed", type=float, default=1.0, show_default=True, help="The pace: 1.25 is a quarter faster.")
+@click.option(
+    "--captions",
+    default="on",
+    show_default=True,
+    metavar="on|off|FILE.srt|FOLDER",
+    help="off: in the subtitles only. A file: a film's own .srt with its sentences translated, one by one.",
+)
+@click.option("--stills", is_flag=True, help="The last frame of each film too, as NAME.png.")
 @click.option("--jobs", type=click.IntRange(1), help="How many at once; by default as many as there are processors.")
+@click.option("--again", is_flag=True, help="Make films anew of which nothing has changed.")
 @click.option("--trace", help="The folder of a recorded run to show, or a lesson; by default each scene's own lesson.")
 @click.option(
     "--surface",
@@ -59,7 +73,12 @@ def render_scenes(
     quality: str,
     form: str | None,
     transparent: bool,
+    aspect: str,
+    speed: float,
+    captions: str,
+    stills: bool,
     jobs: int | None,
+    again: bool,
     trace: str | None,
     surface: Path | None,
     theme: str,
@@ -70,6 +89,8 @@ def render_scenes(
     """Make films of SCENEs, each in a process of its own, with their subtitles beside them.
 
     A SCENE is one of the lecture's, or of a file of your own: film.py:MyScene, or film.py for all that it defines.
+    `lecture` is all of them in order, with title cards, chapters and one subtitle file. A film of which nothing has
+    changed since it was made is left as it is.
     """
     if listing:
         _list(as_json)
@@ -77,128 +98,80 @@ def render_scenes(
     if not scenes:
         known = ", ".join(studio.find_scenes())
         raise click.UsageError(f"which scene? There is: {known}.", click.get_current_context())
-    chosen = studio.choose(scenes)
-    settings = studio.Settings(quality, form or ("mov" if transparent else "mp4"), transparent, None, theme, surface)
+    form = form or ("mov" if transparent else "mp4")
+    settings = studio.Settings(quality, form, transparent, None, theme, surface, aspect, speed, captions)
+    whole = LECTURE in scenes
+    if whole and len(scenes) > 1:
+        raise click.UsageError("lecture is all of the films: render it by itself", click.get_current_context())
+    chosen = _lecture_scenes(form) if whole else studio.choose(scenes)
     studio.check_manim()
+    started = time.monotonic()
     with speech.progress(quiet=quiet) as advance:
-        films = shoot(chosen, output, settings, trace, jobs, advance)
-    if as_json:
-        speech.say_json([as_data(film) for film in films])
-    else:
-        _show(films, quiet)
+        films = shoot(chosen, output / LECTURE if whole else output, settings, trace, jobs, advance, again)
+        if stills:
+            _take_stills(films)
+        lecture = _assemble(films, output, advance) if whole and all(film.path for film in films) else None
+    _report(films, lecture, time.monotonic() - started, stills, quiet, as_json)
     code = complain(films)
     if code:
         raise SystemExit(code)
 
 
-def shoot(
-    scenes: list[SceneFile], output: Path, settings: Settings, trace: str | None, jobs: int | None, advance: Advance
-) -> list[Film]:
-    """Record what the scenes need before they start, then render them, showing how far each is."""
-    from dataclasses import replace
+def _lecture_scenes(form: str) -> list[SceneFile]:
+    from explainer.errors import ExplainerError
+    from explainer.render.lecture import lecture_scenes
 
-    from explainer.surface import open_surface
-
-    if settings.surface is not None:
-        open_surface(settings.surface)  # what is wrong with it is said before anything is made
-    if trace is not None:
-        settings = replace(settings, trace=folder_of(trace, scenes, advance))
-    else:
-        given = settings.surface is not None
-        needed = [scene for scene in scenes if scene.lesson and not (given and scene.surfaces)]
-        for lesson, several in dict.fromkeys((scene.lesson, scene.compares) for scene in needed):
-            (runs_of if several else record)(lesson, advance)
-        if settings.surface is None:
-            compute_surfaces(scenes, advance)
-    for scene in scenes:
-        advance(scene.name, 0.0, "waits")
-
-    def follow(scene: SceneFile, share: float, seconds: float) -> None:
-        advance(scene.name, share, f"{minutes(seconds)} of film")
-
-    finished: list[Film] = []
-
-    def done(film: Film) -> None:
-        finished.append(film)
-        advance(film.scene.name, 1.0, f"{minutes(film.seconds)} of film" if film.path else "failed")
-
-    try:
-        return studio.render(scenes, output, settings, jobs=jobs, progress=follow, done=done)
-    except KeyboardInterrupt:
-        made = [str(film.path) for film in finished if film.path]
-        raise KeyboardInterrupt(f"finished before: {', '.join(made)}" if made else "no film was finished") from None
+    if form == "gif":
+        raise ExplainerError("GIFs cannot be joined: render the lecture as mp4, webm or mov")
+    return lecture_scenes()
 
 
-def folder_of(name: str, scenes: Iterable[SceneFile], advance: Advance) -> Path | None:
-    """Return the folder of what is to be shown: a trace, or for scenes that compare runs also a trace for each.
+def _assemble(films: list[Film], output: Path, advance: Advance) -> Lecture:
+    from explainer.render.lecture import assemble
 
-    None for the lesson that all the scenes are made for, if they show its runs: they find those themselves.
-    """
-    if all(scene.compares for scene in scenes):
-        if all(scene.lesson == name for scene in scenes) and not Path(name).exists():
-            runs_of(name, advance)
-            return None
-        if traces_in(Path(name)):
-            runs_of(name, advance)  # what is wrong with one is said before anything is made
-            return Path(name)
-    return trace_of(name, advance).folder
+    advance("joining", 0.0, "")
+    made = assemble(films, output)
+    advance("joining", 1.0, f"{minutes(made.seconds)} of film")
+    return made
 
 
-def compute_surfaces(scenes: Iterable[SceneFile], advance: Advance) -> None:
-    """Compute the surfaces that scenes draw of their lessons, each once, showing how far it is."""
-    from explainer.lessons import lesson_surface, record_lesson, record_runs
+def _take_stills(films: list[Film]) -> None:
+    from explainer.render.joining import last_frame
 
-    for scene in scenes:
-        for choice in scene.surfaces:
-            of = record_runs(scene.lesson) if scene.compares else record_lesson(scene.lesson)
-            what = f"surface for {scene.name}"
-
-            def progress(done: int, total: int, what: str = what) -> None:
-                advance(what, done / total, f"point {done:,} of {total:,}")
-
-            advance(what, 0.0, "")
-            lesson_surface(of, progress=progress, **choice)
-            advance(what, 1.0, "computed")
+    for film in films:
+        if film.path is not None:
+            last_frame(film.path, film.path.with_suffix(".png"))
 
 
-def minutes(seconds: float) -> str:
-    """Write a length of film, such as 1:05."""
-    return f"{int(seconds) // 60}:{int(seconds) % 60:02d}"
+def _report(
+    films: list[Film], lecture: Lecture | None, took: float, stills: bool, quiet: bool, as_json: bool
+) -> None:
+    if as_json:
+        made: Any = [as_data(film) for film in films]
+        speech.say_json(made if lecture is None else {"films": made, "lecture": _lecture_as_data(lecture, took)})
+        return
+    tell(films, quiet)
+    for film in films if stills else ():
+        if film.path is not None:
+            speech.say(str(film.path.with_suffix(".png")))
+    if lecture is None:
+        return
+    size = speech.size_of(lecture.path.stat().st_size)
+    about = f"  ({minutes(lecture.seconds)}, {len(lecture.chapters)} chapters, {size}, made in {took:.0f} s)"
+    speech.say(str(lecture.path) + ("" if quiet else about))
+    for each in (lecture.srt, lecture.vtt, lecture.poster):
+        speech.say(str(each))
 
 
-def as_data(film: Film) -> dict[str, Any]:
-    """Return a film in JSON's types."""
+def _lecture_as_data(lecture: Lecture, took: float) -> dict[str, Any]:
     return {
-        "scene": film.scene.name,
-        "file": film.path and str(film.path),
-        "subtitles": film.subtitles and str(film.subtitles),
-        "film_seconds": round(film.seconds, 3),
-        "seconds": round(film.took, 3),
-        "bytes": film.path.stat().st_size if film.path else None,
-        "failure": film.failure or None,
+        "file": str(lecture.path),
+        "subtitles": [str(lecture.srt), str(lecture.vtt)],
+        "poster": str(lecture.poster),
+        "film_seconds": round(lecture.seconds, 3),
+        "seconds": round(took, 3),
+        "chapters": [{"title": each.title, "second": round(each.start, 3)} for each in lecture.chapters],
     }
-
-
-def complain(films: Iterable[Film]) -> int:
-    """Say on stderr which films failed and why; returns the exit code."""
-    code = 0
-    for film in films:
-        if not film.failure:
-            continue
-        if film.log:
-            click.echo(film.log.rstrip(), err=True)
-        speech.say_on_error(f"{film.scene.name}: {film.failure}")
-        worth = 3 if film.kind == "MissingDependency" else 2 if film.kind else 1
-        code = max(code, worth)
-    return code
-
-
-def _show(films: list[Film], quiet: bool) -> None:
-    for film in films:
-        if film.path is None:
-            continue
-        about = f"  ({minutes(film.seconds)}, {speech.size_of(film.path.stat().st_size)}, made in {film.took:.0f} s)"
-        speech.say(str(film.path) + ("" if quiet else about))
 
 
 def _list(as_json: bool) -> None:
@@ -211,3 +184,4 @@ def _list(as_json: bool) -> None:
     width = max((len(each.name) for each in scenes), default=0)
     for each in scenes:
         speech.say(f"{each.name:<{width}}   {each.says}" + (f" (lesson {each.lesson})" if each.lesson else ""))
+    speech.say(f"{LECTURE:<{width}}   All of them in the lecture's order, joined.")

@@ -1,10 +1,15 @@
-"""Where things stand: named regions of the frame, the same in every film, measured from the frame's own size."""
+"""Where things stand: named regions of the frame, the same in every film and in every shape of frame.
+
+The picture is always 128/9 by 8 units, in the middle. A frame that is higher than 16:9 has more room above and below:
+there captions are larger, and a title stands above. So nothing is cut off, whatever the shape, and a film is laid out
+once.
+"""
 
 from dataclasses import dataclass
 from typing import TypeVar
 
 import numpy as np
-from manim import Mobject, config
+from manim import Camera, Mobject, config
 from numpy.typing import NDArray
 
 Seen = TypeVar("Seen", bound=Mobject)
@@ -13,6 +18,8 @@ MARGIN = 0.3  # frame units that stay free at every edge
 HEADER = 0.45  # height of the line that says where the numbers are from
 CAPTION = 1.0  # two lines
 FORMULA = 1.1
+WIDE, HIGH = 128 / 9, 8.0  # of the picture, in frame units
+LINES = 3.0  # of a caption's own height: how high its region is at most, where there is room
 
 
 @dataclass(frozen=True)
@@ -94,6 +101,8 @@ class Layout:
         frame: All that is seen; the others keep a margin to it.
         stage: Where the picture stands, above the formula line.
         whole_stage: The stage and the formula line, for films without formulas.
+        larger: How many times as large as at 16:9 captions are.
+        title: Where a title stands above the picture; None where there is no room for one.
     """
 
     frame: Region
@@ -101,6 +110,8 @@ class Layout:
     stage: Region
     formula: Region
     caption: Region
+    larger: float = 1.0
+    title: Region | None = None
 
     @property
     def whole_stage(self) -> Region:
@@ -108,16 +119,32 @@ class Layout:
         return Region(self.stage.left, self.formula.bottom, self.stage.right, self.stage.top)
 
 
+def fit_frame(camera: Camera) -> None:
+    """Make the camera's frame, and manim's own, wide enough for the picture, whatever the shape of the pixels.
+
+    manim keeps a frame 8 units high, so that in a frame higher than wide the picture would be cut off.
+    """
+    if float(config.frame_width) < WIDE - 1e-6:
+        config.frame_width, config.frame_height = WIDE, WIDE * config.pixel_height / config.pixel_width
+        camera.frame_width, camera.frame_height = config.frame_width, config.frame_height
+
+
 def layout() -> Layout:
     """Return the regions for the frame that manim is set to."""
-    across, up = float(config.frame_width) / 2, float(config.frame_height) / 2
+    across, edge = float(config.frame_width) / 2, float(config.frame_height) / 2
+    up = min(edge, HIGH / 2)
     left, right = -across + MARGIN, across - MARGIN
     top, bottom = up - MARGIN, -up + MARGIN
     caption, formula = bottom + CAPTION, bottom + CAPTION + FORMULA
+    larger = min(1 + 0.2 * (edge - up), 2.0)
+    lowest = max(-edge + MARGIN, caption - LINES * CAPTION * larger) if edge > up else bottom
+    room = edge - MARGIN - up
     return Layout(
-        frame=Region(-across, -up, across, up),
+        frame=Region(-across, -edge, across, edge),
         header=Region(left, top - HEADER, right, top),
         stage=Region(left, formula, right, top - HEADER),
         formula=Region(left, caption, right, formula),
-        caption=Region(left, bottom, right, caption),
+        caption=Region(left, lowest, right, caption),
+        larger=larger,
+        title=Region(left, up + MARGIN, right, up + min(room, LINES * 2)) if room > 2 else None,
     )

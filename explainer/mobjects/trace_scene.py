@@ -1,16 +1,19 @@
 """A scene that shows a trace: where the trace comes from, and what every film does in the same way."""
 
+import json
 import os
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, ClassVar
 
-from manim import Animation, FadeIn, Mobject, Scene
+from manim import Animation, FadeIn, FadeOut, Mobject, Scene, Wait
 from manim.utils.exceptions import EndSceneEarlyException
 
 from explainer.errors import ExplainerError, TraceError, unknown
-from explainer.mobjects.layout import Layout, layout
+from explainer.mobjects.captions import Captions
+from explainer.mobjects.layout import Layout, fit_frame, layout
+from explainer.mobjects.titles import heading, title_card
 from explainer.mobjects.trace_sources import SURFACE, find_runs, find_sequence, find_slice, find_surface, lesson_runs
 from explainer.mobjects.words import CAPTION, SMALL, Words
 from explainer.surface import Slice, Surface, SurfaceSequence
@@ -20,6 +23,8 @@ from explainer.trace import Trace, open_trace
 READING = 15.0  # characters a second, for who reads slowly
 SHORTEST = 1.8  # seconds that even one word stays
 FADE = 0.3  # seconds in which a caption appears
+CARD = 2.6  # seconds that a title card stands
+TITLE = "EXPLAINER_TITLE"
 
 # What a film can need of a trace, in words, and what to record to have it.
 _NEEDS = {
@@ -44,6 +49,9 @@ class TraceScene(Scene):
     A scene that `compares` runs has `.runs` too, several traces by name, of which `.trace` is the first: the class
     attribute `runs`, else the folder that EXPLAINER_TRACE names, with one for each, else those of the lesson. Where
     `least` is 1, a single trace will do, and is the only run.
+
+    EXPLAINER_TITLE is JSON, {"title": …, "says": …, "card": "6 of 11"}: what a title card says before the film begins,
+    where there is a "card", and what stands above the picture where the frame is higher than wide.
 
     Attributes:
         lesson: The lesson that the scene was made for.
@@ -72,6 +80,7 @@ class TraceScene(Scene):
         """Find the trace and the theme, before anything is drawn."""
         self.theme = _theme()
         self.camera.background_color = self.theme.background  # type: ignore[union-attr]  # Cairo's, not OpenGL's
+        fit_frame(self.camera)  # type: ignore[arg-type]  # Cairo's, not OpenGL's
         self.layout = layout()
         film = type(self).__name__
         if self.compares:
@@ -91,11 +100,14 @@ class TraceScene(Scene):
         self._caption: Words | None = None
         self._source: Words | None = None
         self._since = 0.0
+        self._captions = Captions(film)
+        self._show_title()
 
     def tear_down(self) -> None:
         """Hold the last caption until it is read."""
         with suppress(EndSceneEarlyException):  # only some animations were asked for
             self.finish_reading()
+            self._captions.finish()
 
     @property
     def seconds(self) -> float:
@@ -111,13 +123,18 @@ class TraceScene(Scene):
         """Show a sentence as the caption, once the one before has been read, while the animations play.
 
         It goes into the subtitles too. It stays until the next one; what is played meanwhile is time to read.
+        EXPLAINER_CAPTIONS may say it in other words, or in the subtitles only.
         """
         self.finish_reading()
         if self._caption is not None:
             self.remove(self._caption)
-        self._caption = Words(sentence, size=CAPTION, colour=self.theme.text, width=0.9 * self.layout.caption.width)
-        self.layout.caption.place(self._caption)
+        where = self.layout.caption
+        size, words = CAPTION * self.layout.larger, self._captions.words(sentence)
+        self._caption = where.place(Words(words, size=size, colour=self.theme.text, width=0.9 * where.width))
         self._since = self.seconds
+        if not self._captions.shown:
+            self.play(*animations or [Wait(FADE)])
+            return
         self.play(FadeIn(self._caption, run_time=FADE), *animations)
         self.bring_to_back(self._caption)  # manim draws anew all that stands above what moves: still things lie below
 
@@ -132,6 +149,24 @@ class TraceScene(Scene):
         lasted = self.seconds - self._since
         self.add_subcaption(sentence, duration=lasted, offset=-lasted)
         self.said.append((sentence, self._since, self.seconds))
+
+    def _show_title(self) -> None:
+        """Show the title card, and let the title stand above the picture, where there is room for one."""
+        told = json.loads(os.environ.get(TITLE) or "{}")
+        if told.get("card"):
+            self.beat("title")
+            frame = self.layout.frame
+            card = title_card(told["title"], told["says"], told["card"], theme=self.theme, width=0.8 * frame.width)
+            self.play(FadeIn(card, run_time=FADE))
+            self.wait(CARD)
+            self.play(FadeOut(card, run_time=FADE))
+        if told and self.layout.title is not None:
+            place = self.layout.title
+            words = heading(told["title"], told["says"], theme=self.theme, width=0.9 * place.width)
+            camera: Any = self.renderer.camera
+            camera.reset()
+            camera.capture_mobjects([place.place(words)])
+            camera.background = camera.pixel_array.copy()  # a part of the ground: no film can fade it out by mistake
 
     def source(self, step: int, *more: str) -> Words:
         """Write in the corner which step the numbers are from, and return the words; they are on screen at once."""

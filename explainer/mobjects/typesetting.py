@@ -26,6 +26,7 @@ Points = NDArray[np.float64]  # (4 · curves, 3) cubic Bézier curves, as manim 
 
 EM = 10.0  # points, while Typst sets: outlines come back in em
 _STRUT = "#FEDCBA"  # the colour of an x in front of each line, which marks the baseline and is then dropped
+_NOBODYS = "\U000f1234"  # of a private area
 _PREAMBLE = """
 #set page(width: {width}, height: auto, margin: 0pt, fill: none)
 #set text(size: 10pt, font: "DejaVu Sans", hyphenate: false, number-width: "tabular")
@@ -56,11 +57,13 @@ def typeset(markup: str, width: float | None = None) -> tuple[Run, ...]:
         width: In em, where lines are to be broken; one line when omitted.
 
     Raises:
-        ExplainerError: The markup is not Typst; its own message says where.
+        ExplainerError: The markup is not Typst; its own message says where. Or no font here has one of its characters.
     """
     page = "auto" if width is None else f"{width:.4f}em"
     root = ElementTree.fromstring(_compile(_PREAMBLE.format(width=page) + markup))
     glyphs = {symbol.get("id", ""): symbol for symbol in root.iter() if _tag(symbol) == "symbol"}
+    if not markup.isascii() and _shapes(root) & _nobodys():
+        _refuse_unknown(markup)
     drawn = list(_drawn(root, svgelements.Matrix(), glyphs))
     baseline = next((matrix.f for _, colour, matrix in drawn if colour == _STRUT), None)
     runs: dict[str, list[Points]] = {}
@@ -87,6 +90,28 @@ def _compile(source: str) -> bytes:
     except typst.TypstError as error:
         raise ExplainerError(f"Typst cannot set this: {error}\n{source.split(')', 3)[-1].strip()}") from error
     return svg
+
+
+def _shapes(root: ElementTree.Element) -> frozenset[str]:
+    """Return the outlines of all glyphs that are drawn, as they are written."""
+    return frozenset(path.get("d", "") for each in root.iter() if _tag(each) == "symbol" for path in each)
+
+
+@cache
+def _nobodys() -> frozenset[str]:
+    """Return the outline that is drawn for a character that no font has: an empty box, which nobody means."""
+    page = _PREAMBLE.format(width="auto") + f"#text({quoted(_NOBODYS)})"
+    return _shapes(ElementTree.fromstring(_compile(page))) - {""}
+
+
+def _refuse_unknown(markup: str) -> None:
+    for character in dict.fromkeys(each for each in markup if not each.isascii()):
+        alone = _compile(_PREAMBLE.format(width="auto") + f"#text({quoted(character)})")
+        if _shapes(ElementTree.fromstring(alone)) & _nobodys():
+            raise ExplainerError(
+                f"no font here has {character!r} (U+{ord(character):04X}), which is in {markup!r}: install a font that "
+                "has it, such as Noto (Debian: apt-get install fonts-noto-core fonts-noto-cjk)"
+            )
 
 
 @cache

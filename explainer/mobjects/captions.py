@@ -1,0 +1,62 @@
+"""What a film says, sentence by sentence: its own words, those of another language, or nothing on screen."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from explainer.errors import ExplainerError
+from explainer.subtitles import read_srt
+
+CAPTIONS = "EXPLAINER_CAPTIONS"  # on, off, or an .srt with other words
+
+
+class Captions:
+    """Chooses the words of each caption.
+
+    Another language is an .srt with as many sentences as the film has, in the same order: who translates the .srt that
+    lies beside a film has it. Its times do not matter.
+
+    Attributes:
+        shown: Whether captions are on screen; else they are in the subtitles only.
+    """
+
+    def __init__(self, film: str, chosen: str | None = None) -> None:
+        """Read what is chosen; EXPLAINER_CAPTIONS, or "on", when omitted.
+
+        Raises:
+            ExplainerError: The file cannot be read.
+        """
+        chosen = chosen or os.environ.get(CAPTIONS) or "on"
+        self.film, self.chosen, self.shown = film, chosen, chosen != "off"
+        own = chosen in ("on", "off")
+        self._instead: list[str] | None = None if own else [each.content.replace("\n", " ") for each in read_srt(Path(chosen))]
+        self._said = 0
+
+    def words(self, sentence: str) -> str:
+        """Return what is said instead of the film's next sentence.
+
+        Raises:
+            ExplainerError: The file has no sentence left.
+        """
+        self._said += 1
+        if self._instead is None:
+            return sentence
+        if self._said > len(self._instead):
+            raise ExplainerError(
+                f"{self.chosen} has {len(self._instead)} sentences, and {self.film} says another after them: "
+                f"{sentence!r}; translate the .srt that lies beside the film, all of it"
+            )
+        return self._instead[self._said - 1]
+
+    def finish(self) -> None:
+        """Make sure that all was said.
+
+        Raises:
+            ExplainerError: The file has more sentences than the film.
+        """
+        if self._instead is not None and self._said < len(self._instead):
+            raise ExplainerError(
+                f"{self.chosen} has {len(self._instead)} sentences, and {self.film} says {self._said}: it is of "
+                "another film, or of another run"
+            )

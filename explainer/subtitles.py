@@ -1,0 +1,65 @@
+"""What is said in films: .srt files read, moved in time and written, and the same as .vtt for web pages."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from datetime import timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from explainer.errors import ExplainerError
+
+if TYPE_CHECKING:
+    from srt import Subtitle  # manim brings it
+
+
+def read_srt(path: Path) -> list[Subtitle]:
+    """Read an .srt.
+
+    Raises:
+        ExplainerError: It cannot be read, or is no .srt.
+    """
+    import srt
+
+    try:
+        return list(srt.parse(path.read_text(encoding="utf-8-sig")))
+    except OSError as error:
+        raise ExplainerError(f"{path} cannot be read: {error.strerror}") from error
+    except (ValueError, srt.SRTParseError) as error:
+        raise ExplainerError(f"{path} is no .srt: {error}") from error
+
+
+def moved(subtitles: Iterable[Subtitle], seconds: float, speed: float = 1.0) -> list[Subtitle]:
+    """Return subtitles that come `speed` times as fast, and `seconds` later."""
+    import srt
+
+    later = timedelta(seconds=seconds)
+    return [
+        srt.Subtitle(each.index, each.start / speed + later, each.end / speed + later, each.content)
+        for each in subtitles
+    ]
+
+
+def write_srt(subtitles: Iterable[Subtitle], path: Path) -> Path:
+    """Write subtitles, numbered from one, and return the file."""
+    import srt
+
+    path.write_text(srt.compose(subtitles), encoding="utf-8")
+    return path
+
+
+def write_vtt(subtitles: Iterable[Subtitle], path: Path) -> Path:
+    """Write subtitles as WebVTT (W3C 2019, section 4), and return the file."""
+    cues = [f"{_time(each.start)} --> {_time(each.end)}\n{_escaped(each.content)}\n" for each in subtitles]
+    path.write_text("\n".join(["WEBVTT\n", *cues]), encoding="utf-8")
+    return path
+
+
+def _time(moment: timedelta) -> str:
+    milliseconds = round(moment.total_seconds() * 1000)
+    minutes, rest = divmod(milliseconds, 60_000)
+    return f"{minutes // 60:02d}:{minutes % 60:02d}:{rest // 1000:02d}.{rest % 1000:03d}"
+
+
+def _escaped(words: str) -> str:
+    return words.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

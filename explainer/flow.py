@@ -43,6 +43,11 @@ def gradient_sizes(trace: Trace, measure: str = "norm") -> NDArray[np.float64]:
     return _statistic(trace, MEASURES[measure])
 
 
+def gradient_nonfinite(trace: Trace) -> NDArray[np.float64]:
+    """Return how many values of each layer's gradient are infinite or NaN, (layer, step); NaN where there is none."""
+    return _statistic(trace, "nonfinite")
+
+
 def _statistic(trace: Trace, statistic: str) -> NDArray[np.float64]:
     recorded: dict[str, Any] = trace.statistics.get("gradients", {})
     nothing = np.full(len(trace), np.nan)
@@ -84,7 +89,7 @@ def gradients_at(trace: Trace, step: int = -1, measure: str = "norm") -> list[La
         TraceError: The step was not recorded, there is no such measure, or no layer has a gradient at that step.
     """
     index = trace.index_of(step)
-    sizes, counts = gradient_sizes(trace, measure)[:, index], _statistic(trace, "nonfinite")[:, index]
+    sizes, counts = gradient_sizes(trace, measure)[:, index], gradient_nonfinite(trace)[:, index]
     found = [
         LayerGradient(layer, float(size), missing=_why(trace, layer, int(trace.steps[index])))
         if np.isnan(count)

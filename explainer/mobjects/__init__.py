@@ -20,12 +20,19 @@ if TYPE_CHECKING:
     from explainer.mobjects.factors import Equation as Equation
     from explainer.mobjects.factors import Factor as Factor
     from explainer.mobjects.factors import OperationEquation as OperationEquation
+    from explainer.mobjects.falling_bars import FallingBars as FallingBars
     from explainer.mobjects.formula import Formula as Formula
+    from explainer.mobjects.function_plot import FunctionPlot as FunctionPlot
+    from explainer.mobjects.gradient_bars import GradientBars as GradientBars
+    from explainer.mobjects.gradient_map import GradientKey as GradientKey
+    from explainer.mobjects.gradient_map import GradientMap as GradientMap
+    from explainer.mobjects.gradient_scale import GradientScale as GradientScale
     from explainer.mobjects.grid import Grid as Grid
     from explainer.mobjects.heat_map import HeatMap as HeatMap
     from explainer.mobjects.heat_map import Picture as Picture
     from explainer.mobjects.height_key import HeightKey as HeightKey
     from explainer.mobjects.height_scale import HeightScale as HeightScale
+    from explainer.mobjects.layer_row import LayerRow as LayerRow
     from explainer.mobjects.layout import Layout as Layout
     from explainer.mobjects.layout import Region as Region
     from explainer.mobjects.loss_bars import LossBars as LossBars
@@ -35,7 +42,9 @@ if TYPE_CHECKING:
     from explainer.mobjects.pixel_flight import PixelFlight as PixelFlight
     from explainer.mobjects.plot_frame import PlotFrame as PlotFrame
     from explainer.mobjects.run_table import RunTable as RunTable
+    from explainer.mobjects.squared_errors import SquaredErrors as SquaredErrors
     from explainer.mobjects.step_rule import StepRule as StepRule
+    from explainer.mobjects.thumbnail import thumbnail as thumbnail
     from explainer.mobjects.trace_scene import TraceScene as TraceScene
     from explainer.mobjects.trails import Trails as Trails
     from explainer.mobjects.trough import Trough as Trough
@@ -55,11 +64,18 @@ _HOMES = {
     "Equation": "factors",
     "ExampleCard": "example_card",
     "Factor": "factors",
+    "FallingBars": "falling_bars",
     "Formula": "formula",
+    "FunctionPlot": "function_plot",
+    "GradientBars": "gradient_bars",
+    "GradientKey": "gradient_map",
+    "GradientMap": "gradient_map",
+    "GradientScale": "gradient_scale",
     "Grid": "grid",
     "HeatMap": "heat_map",
     "HeightKey": "height_key",
     "HeightScale": "height_scale",
+    "LayerRow": "layer_row",
     "Layout": "layout",
     "LossBars": "loss_bars",
     "Mountain": "mountain",
@@ -71,12 +87,14 @@ _HOMES = {
     "PlotFrame": "plot_frame",
     "Region": "layout",
     "RunTable": "run_table",
+    "SquaredErrors": "squared_errors",
     "StepRule": "step_rule",
     "TraceScene": "trace_scene",
     "Trails": "trails",
     "Trough": "trough",
     "Words": "words",
     "number": "words",
+    "thumbnail": "thumbnail",
 }
 
 __all__ = list(_HOMES)

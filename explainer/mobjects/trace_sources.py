@@ -23,8 +23,8 @@ def find_runs(
     """Return the runs that a film compares, by name.
 
     Args:
-        given: The runs themselves, a single one, or a folder that holds a trace for each, or is itself the trace of the only one; the
-            lesson's runs when omitted.
+        given: The runs themselves, a single one, or a folder that holds a trace for each, or is itself the trace of
+            the only one; the lesson's runs when omitted.
         lesson: The film's own lesson, recorded once and kept.
         least: How many runs the film needs.
 

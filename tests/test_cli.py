@@ -514,7 +514,7 @@ def test_the_scenes_are_listed(call: Call) -> None:
 
 
 def test_without_manim_render_ends_with_3_and_says_what_to_install(call: Call, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(studio, "find_spec", lambda name: None)
+    monkeypatch.setattr(studio.crew, "find_spec", lambda name: None)
     code, out, err = call("render", "ChainRule")
     assert (code, out) == (3, "")
     assert err == "explainer: a film needs manim, which is not installed: pip install 'explainer[films]'\n"
@@ -587,7 +587,7 @@ def test_something_missing_that_everything_needs_ends_with_3(call: Call, monkeyp
 def test_without_manim_the_demo_draws_and_says_which_films_it_left_out(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(studio, "find_spec", lambda name: None)
+    monkeypatch.setattr(studio.crew, "find_spec", lambda name: None)
     code, out, err = call("demo", "-o", tmp_path)
     assert code == 0
     assert "left out the films ChainRule and DigitLearning: a film needs manim" in err
@@ -612,7 +612,7 @@ def test_with_manim_the_demo_makes_both_films_at_once(
         made = Film(scenes[0], output / "ChainRule.mp4", seconds=64, took=20)
         return [made, Film(scenes[1], failure="its process ended with exit code 1")]
 
-    monkeypatch.setattr(studio, "find_spec", lambda name: object())
+    monkeypatch.setattr(studio.crew, "find_spec", lambda name: object())
     monkeypatch.setattr(studio, "render", render)
     code, out, err = call("demo", "-o", tmp_path)
     assert asked == [("draft", [("ChainRule", True), ("DigitLearning", True)])]

@@ -30,7 +30,8 @@ class Captions:
         chosen = chosen or os.environ.get(CAPTIONS) or "on"
         self.film, self.chosen, self.shown = film, chosen, chosen != "off"
         own = chosen in ("on", "off")
-        self._instead: list[str] | None = None if own else [each.content.replace("\n", " ") for each in read_srt(Path(chosen))]
+        said = [] if own else read_srt(Path(chosen))
+        self._instead: list[str] | None = None if own else [each.content.replace("\n", " ") for each in said]
         self._said = 0
 
     def words(self, sentence: str) -> str:

@@ -43,6 +43,7 @@ explainer/units.py            | numpy trace                                     
 explainer/baseline.py         | trace                                                                    |
 explainer/operations.py       | numpy                                                                    |
 explainer/stages.py           | architecture                                                             |
+explainer/laps.py             | numpy trace                                                              |
 explainer/reach.py            | numpy trace flow stages                                                  |
 explainer/chain.py            | numpy trace architecture operations                                      |
 explainer/change.py           | numpy trace chain operations                                             |
@@ -76,7 +77,7 @@ explainer/mobjects/layer_row.py | manim numpy theme reach                       
 explainer/mobjects/symbols.py | architecture operations                                                  |
 explainer/page                | numpy trace theme flow chain surface                                     |
 explainer/subtitles.py        |                                                                          | srt
-explainer/render              | theme subtitles                                                          | av
+explainer/render              | theme subtitles                                                          | av PIL manim_slides
 explainer/filming.py          |                                                                          | manim subtitles
 explainer/mobjects/captions.py |  subtitles                                                              |
 explainer/testing             | numpy trace architecture units                                           | verify

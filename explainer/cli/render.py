@@ -11,10 +11,11 @@ import click
 from explainer import render as studio
 from explainer.cli import speech
 from explainer.cli.films import as_data, complain, minutes, shoot, tell
+from explainer.errors import ExplainerError
 
 if TYPE_CHECKING:
     from explainer.cli.speech import Advance
-    from explainer.render import Film, SceneFile
+    from explainer.render import Film, SceneFile, Settings
     from explainer.render.lecture import Lecture
 
 _QUALITIES = "; ".join(f"{name}: {quality} ({quality.says})" for name, quality in studio.QUALITIES.items())
@@ -55,6 +56,7 @@ Examples:
     help="off: in the subtitles only. A file: a film's own .srt with its sentences translated, one by one.",
 )
 @click.option("--stills", is_flag=True, help="The last frame of each film too, as NAME.png.")
+@click.option("--slides", is_flag=True, help="A deck too that stops at every beat: slides.html and slides.pptx.")
 @click.option("--jobs", type=click.IntRange(1), help="How many at once; by default as many as there are processors.")
 @click.option("--again", is_flag=True, help="Make films anew of which nothing has changed.")
 @click.option("--trace", help="The folder of a recorded run to show, or a lesson; by default each scene's own lesson.")
@@ -77,6 +79,7 @@ def render_scenes(
     speed: float,
     captions: str,
     stills: bool,
+    slides: bool,
     jobs: int | None,
     again: bool,
     trace: str | None,
@@ -105,25 +108,37 @@ def render_scenes(
         raise click.UsageError("lecture is all of the films: render it by itself", click.get_current_context())
     chosen = _lecture_scenes(form) if whole else studio.choose(scenes)
     studio.check_manim()
+    if slides:
+        _check_slides(form)
     started = time.monotonic()
     with speech.progress(quiet=quiet) as advance:
         films = shoot(chosen, output / LECTURE if whole else output, settings, trace, jobs, advance, again)
-        if stills:
-            _take_stills(films)
+        more = _more(films, output, settings, stills, slides, advance)
         lecture = _assemble(films, output, advance) if whole and all(film.path for film in films) else None
-    _report(films, lecture, time.monotonic() - started, stills, quiet, as_json)
+    _report(films, lecture, more, time.monotonic() - started, quiet, as_json)
     code = complain(films)
     if code:
         raise SystemExit(code)
 
 
 def _lecture_scenes(form: str) -> list[SceneFile]:
-    from explainer.errors import ExplainerError
     from explainer.render.lecture import lecture_scenes
 
     if form == "gif":
         raise ExplainerError("GIFs cannot be joined: render the lecture as mp4, webm or mov")
     return lecture_scenes()
+
+
+def _check_slides(form: str) -> None:
+    """Say before anything is rendered what a deck lacks."""
+    from importlib.util import find_spec
+
+    from explainer.errors import MissingDependency
+
+    if form != "mp4":
+        raise ExplainerError(f"slides are made of MP4s, not of {form}: leave out --format and --transparent")
+    if find_spec("manim_slides") is None:
+        raise MissingDependency("manim-slides", "A deck of slides", "slides")
 
 
 def _assemble(films: list[Film], output: Path, advance: Advance) -> Lecture:
@@ -135,25 +150,38 @@ def _assemble(films: list[Film], output: Path, advance: Advance) -> Lecture:
     return made
 
 
-def _take_stills(films: list[Film]) -> None:
-    from explainer.render.joining import last_frame
+def _more(
+    films: list[Film], output: Path, settings: Settings, stills: bool, slides: bool, advance: Advance
+) -> list[Path]:
+    """Make what is asked for beside the films, of those that were made; returns the files."""
+    made = [film for film in films if film.path is not None]
+    files = []
+    if stills:
+        from explainer.render.joining import last_frame
 
-    for film in films:
-        if film.path is not None:
-            last_frame(film.path, film.path.with_suffix(".png"))
+        files += [last_frame(film.path, film.path.with_suffix(".png")) for film in made if film.path]
+    if slides and made:
+        from explainer.render.slides import make_deck
+
+        advance("slides", 0.0, "")
+        files += make_deck(made, output, "slides", studio.QUALITIES[settings.quality].pixels(settings.aspect))
+        advance("slides", 1.0, f"{sum(len(film.beats) for film in made)} slides")
+    return files
 
 
 def _report(
-    films: list[Film], lecture: Lecture | None, took: float, stills: bool, quiet: bool, as_json: bool
+    films: list[Film], lecture: Lecture | None, more: list[Path], took: float, quiet: bool, as_json: bool
 ) -> None:
     if as_json:
-        made: Any = [as_data(film) for film in films]
-        speech.say_json(made if lecture is None else {"films": made, "lecture": _lecture_as_data(lecture, took)})
+        made = {"films": [as_data(film) for film in films], "more": [str(file) for file in more]}
+        if lecture is not None:
+            speech.say_json({**made, "lecture": _lecture_as_data(lecture, took)})
+        else:
+            speech.say_json(made if more else made["films"])
         return
     tell(films, quiet)
-    for film in films if stills else ():
-        if film.path is not None:
-            speech.say(str(film.path.with_suffix(".png")))
+    for file in more:
+        speech.say(str(file))
     if lecture is None:
         return
     size = speech.size_of(lecture.path.stat().st_size)

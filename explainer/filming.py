@@ -3,8 +3,9 @@
     python -m explainer.filming '{"file": "scenes/chain_rule.py", "scene": "ChainRule", "rate": 15, "settings": {…}}'
 
 Each line is JSON: {"seconds": of film so far, "share": of the script that is done}, and at the end {"film": path,
-"subtitles": path or null, "seconds": …, "beats": [[name, second], …], "read": the files that it depends on} or
-{"failure": kind of error, "says": its sentence}. What manim and the scene write goes to stderr.
+"subtitles": path or null, "seconds": …, "beats": [[name, second], …], "read": the files that it depends on,
+"memory": the most bytes that it held} or {"failure": kind of error, "says": its sentence}. What manim and the scene
+write goes to stderr.
 """
 
 from __future__ import annotations
@@ -70,6 +71,7 @@ def film(file: str, scene: str, rate: float, settings: dict[str, Any], tell: Tel
             "seconds": float(made.renderer.time) / speed,
             "beats": [(name, second / speed) for name, second in getattr(made, "beats", ())],
             "read": _depended(Path(file), opened),
+            "memory": _memory(),
         }
 
 
@@ -106,6 +108,15 @@ def _depended(scene: Path, opened: set[str]) -> list[str]:
     own = {str(path) for path in loaded if package in path.parents or path.parent == scene.parent}
     data = {str(here / each) for each in opened if (here / each).is_file()}
     return sorted({str(scene), *own, *data})
+
+
+def _memory() -> int:
+    """Return the most bytes that this process has held; 0 where nobody can tell."""
+    try:
+        import resource
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 def _hasten(subtitles: Path, speed: float) -> None:

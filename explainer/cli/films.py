@@ -112,6 +112,7 @@ def as_data(film: Film) -> dict[str, Any]:
         "film_seconds": round(film.seconds, 3),
         "seconds": round(film.took, 3),
         "bytes": film.path.stat().st_size if film.path else None,
+        "memory": film.memory,
         "unchanged": film.unchanged,
         "beats": [{"name": name, "second": round(second, 3)} for name, second in film.beats],
         "failure": film.failure or None,

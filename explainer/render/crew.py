@@ -14,7 +14,7 @@ import tempfile
 import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from threading import Lock
@@ -42,6 +42,7 @@ class Film:
         log: What the process wrote, where it failed in an unforeseen way.
         unchanged: Whether it was made before, and nothing that it shows has changed since.
         beats: Its beats' names, each with the second when it begins.
+        memory: The most bytes that its process held; 0 where nobody can tell.
     """
 
     scene: SceneFile
@@ -54,6 +55,7 @@ class Film:
     log: str = ""
     unchanged: bool = False
     beats: tuple[tuple[str, float], ...] = ()
+    memory: int = 0
 
 
 Progress = Callable[[SceneFile, float, float], None]  # the scene, the share of it that is done, seconds of film
@@ -161,7 +163,8 @@ class Crew:
     def _film(self, scene: SceneFile, path: Path, told: dict[str, Any], took: float, unchanged: bool = False) -> Film:
         subtitles = path.with_suffix(".srt") if told["subtitles"] else None
         beats = tuple((str(name), float(second)) for name, second in told["beats"])
-        return Film(scene, path, subtitles, float(told["seconds"]), took, unchanged=unchanged, beats=beats)
+        made = Film(scene, path, subtitles, float(told["seconds"]), took, beats=beats, memory=int(told["memory"]))
+        return replace(made, unchanged=unchanged)
 
     def _order(self, scene: SceneFile) -> dict[str, Any]:
         """Return what a film's process is told, all that decides what comes out, but for the files it reads."""

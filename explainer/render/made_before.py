@@ -43,7 +43,12 @@ def keep_made(path: Path, order: dict[str, Any], told: dict[str, Any]) -> None:
         "order": _asked(order),
         "film": _stamp(path),
         "read": {file: _seen(file) for file in told["read"]},
-        "told": {"subtitles": bool(told["subtitles"]), "seconds": told["seconds"], "beats": told["beats"]},
+        "told": {
+            "subtitles": bool(told["subtitles"]),
+            "seconds": told["seconds"],
+            "beats": told["beats"],
+            "memory": told["memory"],
+        },
     }
     note = _note(path)
     try:

@@ -1,24 +1,50 @@
 """What a frame of a film costs, beside the stock way to draw the same; and how many frames a second that is.
 
-python tests/benchmarks/film.py                 all of them
-python tests/benchmarks/film.py mountain        one
+python tests/benchmarks/film.py                       all races
+python tests/benchmarks/film.py mountain network      some
 python tests/benchmarks/film.py --frames 5 --size 1920x1080 --grid 51
+python tests/benchmarks/film.py films --quality draft      every film of the lecture: frames a second, and memory
+python tests/benchmarks/film.py lecture --quality draft    the whole lecture: from nothing, and when nothing changed
 
-Frames of both kinds are drawn in turn, in one process, so that whatever else the machine does meets both; medians.
+In a race frames of both kinds are drawn in turn, in one process, so that whatever else the machine does meets both;
+medians. Films and the lecture are rendered by `explainer render` into a folder of their own; lessons and surfaces are
+recorded before the clock starts.
 """
 
 from __future__ import annotations
 
 import argparse
+import json
 import statistics
+import subprocess
+import sys
+import tempfile
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
-from manim import DEGREES, Camera, Surface, ThreeDAxes, ThreeDCamera, tempconfig
+from manim import (
+    DEGREES,
+    Camera,
+    Circle,
+    Line,
+    ManimColor,
+    Square,
+    Surface,
+    ThreeDAxes,
+    ThreeDCamera,
+    VGroup,
+    tempconfig,
+)  # fmt: skip
 
+from explainer import render as studio
+from explainer.mobjects import shades
+from explainer.mobjects.heat_map import HeatMap
 from explainer.mobjects.mountain import Mountain
+from explainer.mobjects.network_diagram import Column, NetworkDiagram
 from explainer.surface import Surface as LossSurface
 from explainer.surface import Walk
 
@@ -80,7 +106,114 @@ def mountain(grid: int) -> Race:
     return Race(f"mountain, {grid}×{grid} points, axes, camera turning", our_frame, stock_frame, target=8.0)
 
 
-RACES: dict[str, Callable[[int], Race]] = {"mountain": mountain}
+def network(_: int) -> Race:
+    """The lecture's network as it learns, 16 units a layer, beside stock circles and lines of the same colours."""
+    random = np.random.default_rng(0)
+    columns = [Column(random.normal(size=count), "") for count in (784, 128, 64, 10)]
+    weights = [random.normal(size=(len(end.drawn), len(start.drawn))) for start, end in pairwise(columns)]
+    ours = NetworkDiagram(columns, weights, width=9, height=5)
+    camera = Camera(background_color="#10131A")
+
+    def our_frame() -> None:
+        ours.set_values([random.normal(size=len(each.values)) for each in columns])
+        camera.reset()
+        camera.capture_mobjects([ours])
+
+    circles = VGroup(*(Circle(0.1, fill_opacity=1).move_to(at) for units in ours.units for at in units.middles()))
+    lines = VGroup(
+        *(
+            Line(start, end, stroke_width=2)
+            for before, after in pairwise(ours.units)
+            for start in before.middles()
+            for end in after.middles()
+        )
+    )
+    stage = Camera(background_color="#10131A")
+
+    def stock_frame() -> None:
+        for circle, colour in zip(circles, shades.signed(random.normal(size=len(circles)), 2), strict=True):
+            circle.set_fill(ManimColor(tuple(colour)))
+        stage.reset()
+        stage.capture_mobjects([lines, circles, ours.labels])
+
+    return Race("network of 4 layers, 58 units and 672 edges, new activations", our_frame, stock_frame, target=2.0)
+
+
+def heat_map(_: int) -> Race:
+    """The gradient of 28×28 weights as one image, beside 784 squares."""
+    random = np.random.default_rng(0)
+    ours, camera = HeatMap(random.normal(size=(28, 28)), height=5), Camera(background_color="#10131A")
+
+    def our_frame() -> None:
+        ours.set_values(random.normal(size=(28, 28)))
+        camera.reset()
+        camera.capture_mobjects([ours])
+
+    squares = VGroup(*(Square(5 / 28, stroke_width=0, fill_opacity=1) for _ in range(784)))
+    squares.arrange_in_grid(28, 28, buff=0)
+    stage = Camera(background_color="#10131A")
+
+    def stock_frame() -> None:
+        for square, colour in zip(squares, shades.signed(random.normal(size=784), 2), strict=True):
+            square.set_fill(ManimColor(tuple(colour)))
+        stage.reset()
+        stage.capture_mobjects([squares])
+
+    return Race("heat map of 28×28 numbers, new numbers", our_frame, stock_frame, target=8.0)
+
+
+RACES: dict[str, Callable[[int], Race]] = {"mountain": mountain, "network": network, "heat-map": heat_map}
+
+
+# ── Whole films ──────────────────────────────────────────────────────────────────────────────────────────────────
+
+
+def rendered(*words: str) -> tuple[float, dict[str, object]]:
+    """Run `explainer render`, and return its seconds and what it says of the films."""
+    started = time.perf_counter()
+    command = [sys.executable, "-m", "explainer", "render", *words, "--json", "-q"]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = json.loads(done.stdout)
+    return time.perf_counter() - started, told if isinstance(told, dict) else {"films": told}
+
+
+def prepare() -> None:
+    """Record what the films show, and compute their surfaces."""
+    from explainer.cli.films import prepare as recorded
+
+    recorded(list(studio.find_scenes().values()), studio.Settings(), None, lambda what, share, word: None)
+
+
+def films(quality: str) -> None:
+    """Render every film by itself, on one core."""
+    rate = studio.QUALITIES[quality].rate
+    with tempfile.TemporaryDirectory() as folder:
+        for name in studio.find_scenes():
+            seconds, told = rendered(name, "--quality", quality, "-o", folder, "--jobs", "1")
+            (film,) = told["films"]  # type: ignore[misc]
+            frames = film["film_seconds"] * rate
+            memory = film["memory"] / 1e6 if film["memory"] else float("nan")
+            print(
+                f"  {name:22} {film['film_seconds']:5.1f} s of film in {seconds:6.1f} s   "
+                f"{frames / seconds:6.1f} frames a second   at most {memory:5.0f} MB"
+            )
+
+
+def lecture(quality: str) -> None:
+    """Render the lecture from nothing, then again."""
+    with tempfile.TemporaryDirectory() as folder:
+        words = "lecture", "--quality", quality, "-o", folder
+        first, told = rendered(*words)
+        second, _ = rendered(*words)
+        alone = sum(film["seconds"] for film in told["films"])  # type: ignore[attr-defined]
+        length = told["lecture"]["film_seconds"]  # type: ignore[index]
+        size = Path(told["lecture"]["file"]).stat().st_size / 1e6  # type: ignore[index]
+    print(f"  the lecture, {quality}: {length / 60:.1f} minutes, {size:.0f} MB, {studio.cores()} cores")
+    print(f"  from nothing {first:7.1f} s ({alone / first:.2f} films at once), target under 300 s for draft")
+    print(f"  unchanged    {second:7.1f} s, target under 20 s")
+
+
+WHOLE: dict[str, Callable[[str], None]] = {"films": films, "lecture": lecture}
 
 
 def run(race: Race, frames: int) -> Iterator[tuple[float, float]]:
@@ -100,17 +233,24 @@ def _seconds(draw: Frame) -> float:
 def main() -> None:
     """Race, and print a line for each."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("races", nargs="*", metavar="RACE", help=f"of {', '.join(RACES)}; all when omitted")
+    known = ", ".join([*RACES, *WHOLE])
+    parser.add_argument("races", nargs="*", metavar="WHAT", help=f"of {known}; all races when omitted")
+    parser.add_argument("--quality", default="draft", help="of films and lecture")
     parser.add_argument("--frames", type=int, default=5)
     parser.add_argument("--size", default="1920x1080")
     parser.add_argument("--grid", type=int, default=51, help="points along each side of a surface")
     chosen = parser.parse_args()
-    unknown = set(chosen.races) - set(RACES)
+    unknown = set(chosen.races) - set(RACES) - set(WHOLE)
     if unknown:
-        parser.error(f"there is no race {', '.join(sorted(unknown))}; there is {', '.join(RACES)}")
+        parser.error(f"there is no {', '.join(sorted(unknown))}; there is {known}")
+    whole = [name for name in chosen.races if name in WHOLE]
+    if whole:
+        prepare()
+    for name in whole:
+        WHOLE[name](chosen.quality)
     width, height = map(int, chosen.size.split("x"))
     with tempconfig({"pixel_width": width, "pixel_height": height}):
-        for name in chosen.races or RACES:
+        for name in [name for name in chosen.races if name in RACES] if chosen.races else RACES:
             race = RACES[name](chosen.grid)
             times = list(run(race, chosen.frames))
             ours, stock = (statistics.median(each) for each in zip(*times, strict=True))

@@ -38,7 +38,8 @@ def cut(film: Path, seconds: Sequence[float], folder: Path) -> list[Path]:
     with av.open(str(film)) as whole:
         source = whole.streams.video[0]
         packets = [packet for packet in whole.demux(source) if packet.dts is not None]
-        starts = [0, *(_start_of(packets, second, source.time_base, film) for second in seconds[1:]), len(packets)]
+        base = source.time_base or Fraction(1)
+        starts = [0, *(_start_of(packets, second, base, film) for second in seconds[1:]), len(packets)]
         for path, (first, end) in zip(made, pairwise(starts), strict=True):
             _write(path, packets[first:end], source)
     return made
@@ -68,8 +69,9 @@ def make_deck(films: Sequence[Film], output: Path, name: str, size: tuple[int, i
             parts = zip(_files(film, Path(folder)), notes_of(film), strict=True)
             slides = [SlideConfig(file=file, rev_file=file, notes=notes) for file, notes in parts]
             decks.append(PresentationConfig(slides=slides, resolution=size))
-        PowerPoint(presentation_configs=decks, width=size[0], height=size[1]).convert_to(pptx)
-        RevealJS(presentation_configs=decks).convert_to(html)
+        shown = {"presentation_configs": decks}
+        PowerPoint.model_validate({**shown, "width": size[0], "height": size[1]}).convert_to(pptx)
+        RevealJS.model_validate({**shown, "title": name}).convert_to(html)
     return [pptx, html]
 
 

@@ -590,7 +590,7 @@ def test_without_manim_the_demo_draws_and_says_which_films_it_left_out(
     monkeypatch.setattr(studio.crew, "find_spec", lambda name: None)
     code, out, err = call("demo", "-o", tmp_path)
     assert code == 0
-    assert "left out the films ChainRule and DigitLearning: a film needs manim" in err
+    assert "left out the films ChainRule, DigitLearning, LossMountain, GradientFlow: a film needs manim" in err
     assert "./do setup" in err
     assert f"Look first at {tmp_path / 'loss.png'}" in out
     expected = {
@@ -601,7 +601,7 @@ def test_without_manim_the_demo_draws_and_says_which_films_it_left_out(
     assert {path.name for path in tmp_path.iterdir()} == expected
 
 
-def test_with_manim_the_demo_makes_both_films_at_once(
+def test_with_manim_the_demo_makes_all_its_films_at_once(
     call: Call, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     asked: list[Any] = []
@@ -615,7 +615,7 @@ def test_with_manim_the_demo_makes_both_films_at_once(
     monkeypatch.setattr(studio.crew, "find_spec", lambda name: object())
     monkeypatch.setattr(studio, "render", render)
     code, out, err = call("demo", "-o", tmp_path)
-    assert asked == [("draft", [("ChainRule", True), ("DigitLearning", True)])]
+    assert asked == [("draft", [(name, True) for name in demo.FILMS])]
     assert f"Look first at {tmp_path / 'ChainRule.mp4'}" in out
     assert "(1:04)" in out
     assert (code, err) == (1, "explainer: DigitLearning: its process ended with exit code 1\n")

@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 FILMS = {
     "ChainRule": "how a gradient gets from the loss to the first weights, factor by factor",
     "DigitLearning": "how the network learns to see a four",
+    "LossMountain": "which way is up, and which way training goes",
+    "GradientFlow": "how much of the gradient reaches the first layers, and what comes of it",
 }
 _DRAWN = (".png", ".svg", ".pdf")
 
@@ -92,7 +94,7 @@ def run_demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json:
     else:
         _show(digits, figures, films, took)
     if lacking:
-        speech.say_on_error(f"left out the films {' and '.join(FILMS)}: {lacking}")
+        speech.say_on_error(f"left out the films {', '.join(FILMS)}: {lacking}")
         speech.say_on_error(
             "in a clone `./do setup` installs what films need; elsewhere `explainer doctor` says what to type"
         )

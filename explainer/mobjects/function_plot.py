@@ -61,10 +61,10 @@ class FunctionPlot(VGroup):
         if up[0] < 0 < up[1]:
             ends = self.at(across[0], 0.0), self.at(across[1], 0.0)
             self.about.add_to_back(Line(*ends, color=theme.line, stroke_width=1.2))
-        self.letters = VGroup(
-            Formula("x", size=0.32, colour=theme.quiet).next_to(self.at(across[1], up[0]), RIGHT, buff=0.12),
-            Formula("y", size=0.32, colour=theme.quiet).next_to(self.at(across[0], up[1]), RIGHT, buff=0.15),
-        )
+        letters = [f"{name} {in_units_of(limits)}" for name, limits in (("x", across), ("y", up))]
+        self.letters = VGroup(*(Formula(letter, size=0.32, colour=theme.quiet) for letter in letters))
+        for letter, place in zip(self.letters, (self.at(across[1], up[0]), self.at(across[0], up[1])), strict=True):
+            letter.next_to(place, RIGHT, buff=0.15)
         self.about.add(self.letters)
         self.add(self.about, self.curve, self.dots)
 
@@ -108,12 +108,14 @@ class FunctionPlot(VGroup):
         level = way is RIGHT
         ends = [self.at(each, self.up[0]) if level else self.at(self.across[0], each) for each in limits]
         parts: list[Any] = [Line(ends[0], ends[1], color=self.theme.line, stroke_width=2)]
-        for value in ticks(*limits):
+        unit, marks = 10.0 ** power_of(limits), ticks(*limits)
+        apart = (marks[1] - marks[0] if len(marks) > 1 else limits[1] - limits[0]) / unit
+        for value in marks:
             place = self.at(value, self.up[0]) if level else self.at(self.across[0], value)
             aside = DOWN if level else LEFT
             stroke = Line(place, place + 0.08 * aside, color=self.theme.line, stroke_width=2)
-            decimals = max(0, int(np.ceil(-np.log10(np.diff(ticks(*limits))[0]) - 1e-9)))
-            words = Words(number(value, decimals), size=MINIMUM, colour=self.theme.quiet)
+            decimals = max(0, int(np.ceil(-np.log10(apart) - 1e-9)))
+            words = Words(number(value / unit, decimals, tiny=False), size=MINIMUM, colour=self.theme.quiet)
             parts += [stroke, words.next_to(stroke, aside, buff=0.08)]
         return parts
 
@@ -196,6 +198,18 @@ def placed(box: Array, shares: Array) -> Array:
     """Return shares of a box (its points, a rectangle's from the lower left round) as places, (…, 3)."""
     corner, right, top = box[0], box[4] - box[0], box[12] - box[0]
     return np.asarray(corner + shares[..., :1] * right + shares[..., 1:] * top)
+
+
+def power_of(limits: Limits) -> int:
+    """Return the power of ten in whose units an axis is written: zero, unless its numbers were too long."""
+    largest = max(map(abs, limits))
+    return 0 if 0.05 <= largest < 5000 else 3 * int(np.floor(np.log10(largest) / 3))
+
+
+def in_units_of(limits: Limits) -> str:
+    """Return in Typst what stands behind an axis's letter: "in 10^3", or nothing."""
+    power = power_of(limits)
+    return f'#h(0.3em) "in" 10^({power})' if power else ""
 
 
 def ticks(low: float, high: float, most: int = 5) -> Array:

@@ -4,6 +4,8 @@ The notebook's model (784→128→64→10, ReLU, log-softmax) and loss (NLLLoss)
 download, or on MNIST.
 """
 
+import copy
+import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -103,6 +105,7 @@ def run(
             batch_size=batch_size,
             steps=steps,
             steps_per_epoch=epoch,
+            accumulation=accumulation(network, criterion, next(batches(digits, batch_size, 1, seed))),
         )
         for step, (inputs, targets) in enumerate(batches(digits, batch_size, steps, seed)):
             optimizer.zero_grad()
@@ -125,6 +128,21 @@ def batches(digits: Images, batch_size: int, steps: int, seed: int) -> Iterator[
                 return
             yield digits.train[indices], digits.train_digits[indices]
             done += 1
+
+
+def accumulation(
+    network: nn.Module, criterion: nn.Module, batch: tuple[torch.Tensor, torch.Tensor]
+) -> dict[str, float]:
+    """Return how long the gradient of all parameters is after one backward pass, and after a second without zero_grad.
+
+    Run on a copy: the network, its gradients and the random numbers stay as they are.
+    """
+    copied, lengths = copy.deepcopy(network), []
+    for _ in range(2):
+        criterion(copied(batch[0]), batch[1]).backward()
+        gradients = [each.grad.double() for each in copied.parameters() if each.grad is not None]
+        lengths.append(math.sqrt(sum(float((each * each).sum()) for each in gradients)))
+    return {"once": lengths[0], "twice": lengths[1]}
 
 
 @torch.no_grad()

@@ -86,7 +86,7 @@ explainer/integrations        |                                                 
 explainer/doctor.py           |                                                                          | torch lessons
 explainer/cli                 | explainer click render                                                   | anything
 explainer/__main__.py         | cli                                                                      |
-scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline change scores |
+scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline change scores laps |
 scenes/gradient_flow.py       | manim numpy theme mobjects reach                                         |
 scenes/function_approximation.py | manim numpy theme mobjects regression                                 |
 scenes/loss_functions.py      | manim numpy trace theme mobjects regression cross_entropy                |

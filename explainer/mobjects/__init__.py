@@ -8,12 +8,15 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from explainer.mobjects.bars import Bars as Bars
+    from explainer.mobjects.batch_matrix import BatchMatrix as BatchMatrix
     from explainer.mobjects.chain_formula import ChainFormula as ChainFormula
+    from explainer.mobjects.code_card import CodeCard as CodeCard
     from explainer.mobjects.computation_graph import ComputationGraph as ComputationGraph
     from explainer.mobjects.contour_map import ContourMap as ContourMap
     from explainer.mobjects.counter import Counter as Counter
     from explainer.mobjects.curve import Curve as Curve
     from explainer.mobjects.curves import Curves as Curves
+    from explainer.mobjects.dial import Dial as Dial
     from explainer.mobjects.end_labels import EndLabels as EndLabels
     from explainer.mobjects.example_card import ExampleCard as ExampleCard
     from explainer.mobjects.factors import Card as Card
@@ -23,6 +26,7 @@ if TYPE_CHECKING:
     from explainer.mobjects.falling_bars import FallingBars as FallingBars
     from explainer.mobjects.formula import Formula as Formula
     from explainer.mobjects.function_plot import FunctionPlot as FunctionPlot
+    from explainer.mobjects.gap_plot import GapPlot as GapPlot
     from explainer.mobjects.gradient_bars import GradientBars as GradientBars
     from explainer.mobjects.gradient_map import GradientKey as GradientKey
     from explainer.mobjects.gradient_map import GradientMap as GradientMap
@@ -37,29 +41,38 @@ if TYPE_CHECKING:
     from explainer.mobjects.layout import Region as Region
     from explainer.mobjects.loss_bars import LossBars as LossBars
     from explainer.mobjects.mountain import Mountain as Mountain
+    from explainer.mobjects.network_diagram import Maps as Maps
     from explainer.mobjects.network_diagram import NetworkDiagram as NetworkDiagram
     from explainer.mobjects.painted import Painted as Painted
     from explainer.mobjects.pixel_flight import PixelFlight as PixelFlight
+    from explainer.mobjects.plates import Plates as Plates
     from explainer.mobjects.plot_frame import PlotFrame as PlotFrame
+    from explainer.mobjects.roads import Roads as Roads
     from explainer.mobjects.run_table import RunTable as RunTable
+    from explainer.mobjects.signed_bars import SignedBars as SignedBars
     from explainer.mobjects.squared_errors import SquaredErrors as SquaredErrors
+    from explainer.mobjects.stage_history import StageHistory as StageHistory
     from explainer.mobjects.step_rule import StepRule as StepRule
-    from explainer.mobjects.thumbnail import thumbnail as thumbnail
     from explainer.mobjects.trace_scene import TraceScene as TraceScene
     from explainer.mobjects.trails import Trails as Trails
     from explainer.mobjects.trough import Trough as Trough
+    from explainer.mobjects.verdicts import Verdicts as Verdicts
+    from explainer.mobjects.wheel import Wheel as Wheel
     from explainer.mobjects.words import Words as Words
     from explainer.mobjects.words import number as number
 
 _HOMES = {
     "Bars": "bars",
+    "BatchMatrix": "batch_matrix",
     "Card": "factors",
     "ChainFormula": "chain_formula",
+    "CodeCard": "code_card",
     "ComputationGraph": "computation_graph",
     "ContourMap": "contour_map",
     "Counter": "counter",
     "Curve": "curve",
     "Curves": "curves",
+    "Dial": "dial",
     "EndLabels": "end_labels",
     "Equation": "factors",
     "ExampleCard": "example_card",
@@ -67,6 +80,7 @@ _HOMES = {
     "FallingBars": "falling_bars",
     "Formula": "formula",
     "FunctionPlot": "function_plot",
+    "GapPlot": "gap_plot",
     "GradientBars": "gradient_bars",
     "GradientKey": "gradient_map",
     "GradientMap": "gradient_map",
@@ -78,23 +92,29 @@ _HOMES = {
     "LayerRow": "layer_row",
     "Layout": "layout",
     "LossBars": "loss_bars",
+    "Maps": "network_diagram",
     "Mountain": "mountain",
     "NetworkDiagram": "network_diagram",
     "OperationEquation": "factors",
     "Painted": "painted",
     "Picture": "heat_map",
     "PixelFlight": "pixel_flight",
+    "Plates": "plates",
     "PlotFrame": "plot_frame",
     "Region": "layout",
+    "Roads": "roads",
     "RunTable": "run_table",
+    "SignedBars": "signed_bars",
     "SquaredErrors": "squared_errors",
+    "StageHistory": "stage_history",
     "StepRule": "step_rule",
     "TraceScene": "trace_scene",
     "Trails": "trails",
     "Trough": "trough",
+    "Verdicts": "verdicts",
+    "Wheel": "wheel",
     "Words": "words",
     "number": "words",
-    "thumbnail": "thumbnail",
 }
 
 __all__ = list(_HOMES)

@@ -303,7 +303,7 @@ class NetworkDiagram(VGroup):
         count = len(column.values)
         rows, columns = column.values.shape[1:3]
         tall = self.height_of_columns * (BOXED if column.block else 1)
-        widest = min(WIDEST_MAP, 0.62 * self.pitch) * column.scale
+        widest = min(WIDEST_MAP, (0.48 if column.block else 0.62) * self.pitch) * column.scale
         high = min((tall - GAP * (count - 1)) / max(count, 1), widest * rows / columns)
         wide = min(widest, high * columns / rows)
         ups = (np.arange(count) - (count - 1) / 2)[::-1] * (high + GAP)
@@ -345,17 +345,17 @@ class NetworkDiagram(VGroup):
             below = [height for other, height in heights.items() if other.start < skip.end and skip.start < other.end]
             up = max([self._top(place) for place in inside] + [height + ARC - 0.2 for height in below]) + 0.2
             heights[skip] = up
-            first, last = self._side(skip.start, 1), self._side(skip.end, 1 if skip.after else -1)
-            room = 0.5 * (self.pitch - self._reach(skip.start) - self._reach(min(skip.start + 1, len(self.units) - 1)))
-            leaves = first[0] + max(0.65 * 2 * room - 0.1, 0.08)
-            meets = last[0] + (0.1 if skip.after else -0.12)
+            leaves = self._right_of(skip.start, 0.7)
+            meets = self._right_of(skip.end, 0.3) if skip.after else self._side(skip.end, -1)[0] - 0.12
             way = [(leaves, 0, 0), (leaves, up, 0), (meets, up, 0), (meets, 0.03, 0)]
             found.append((Wire(way, theme=self.theme), skip))
         return found
 
-    def _reach(self, place: int) -> float:
-        thing = self.panels.get(place, self.units[place])
-        return float(thing.width / 2) if len(thing.points) else 0.0
+    def _right_of(self, place: int, share: float) -> float:
+        """Return how far right a share of the gap behind a column is; behind the last one as if another followed."""
+        start = float(self._side(place, 1)[0])
+        last = place + 1 == len(self.units)
+        return start + share * (0.3 if last else float(self._side(place + 1, -1)[0]) - start)
 
     def _label(self, place: int, room: float) -> StageLabel:
         """Say how many units there are and what they are, as fully as there is room between the columns."""

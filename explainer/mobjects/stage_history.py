@@ -167,7 +167,7 @@ class StageHistory:
         if layer not in kept:
             return None
         try:
-            return np.asarray(kept[layer][index], float)[self.example]
+            return np.asarray(kept[layer][index][self.example], float)
         except (TraceError, IndexError):  # not at this step
             return None
 

@@ -21,7 +21,7 @@ from explainer.mobjects.formula import Formula
 from explainer.mobjects.layout import Region
 from explainer.mobjects.network_history import between
 from explainer.mobjects.squared_errors import SquaredErrors
-from explainer.mobjects.thumbnail import thumbnail
+from explainer.mobjects.thumbnail import draw_thumbnail
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import BODY, MINIMUM, SMALL, Words, number
 from explainer.regression import Regression, read_regression
@@ -242,7 +242,7 @@ class LossFunctions(TraceScene):
         self.classes = np.sort(np.argsort(-peaks, kind="stable")[:MOST_CLASSES])
         stage = self.layout.whole_stage
         left, middle, right = stage.columns(1, 1.5, 1, gap=0.6)
-        self.card = left.place(thumbnail(seen.images, self.hero, min(3.2, left.width), self.theme))
+        self.card = left.place(draw_thumbnail(seen.images, self.hero, min(3.2, left.width), self.theme))
         count = len(self.classes)
         self.bars = Bars(
             seen.probabilities[0, self.hero, self.classes], theme=self.theme,
@@ -323,7 +323,7 @@ class LossFunctions(TraceScene):
         bars.shift(region.center + DOWN * (size + 0.2) / 2 - (bars.base.get_end() + bars.rule.get_end()) / 2)
         above = VGroup()
         for place, example in enumerate(self.dealt):
-            picture = thumbnail(self.answers.images, example, size, self.theme)
+            picture = draw_thumbnail(self.answers.images, example, size, self.theme)
             above.add(picture.next_to(bars.at(place, 0.0), UP, buff=0.12))
         return bars, above
 

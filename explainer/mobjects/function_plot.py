@@ -148,7 +148,7 @@ class Dots(Painted):
         for colour, larger in ((self.theme.background, 0.02), (self.colour, 0.0)):
             source(pen, shades.rgb(colour), float(self.get_fill_opacity()))
             for (across, up, _), share in zip(self.drawn().tolist(), shares.tolist(), strict=True):
-                if share > 0 and np.isfinite(up):
+                if share > 0 and np.isfinite(across) and np.isfinite(up):
                     pen.new_sub_path()
                     pen.arc(across, up, self.radius * share + larger, 0, 2 * np.pi)
                     pen.fill()
@@ -185,7 +185,7 @@ class OpenLine(Painted):
         pen.set_line_cap(cairo.LINE_CAP_ROUND)
         begun = False
         for across, up in points.tolist():
-            known = bool(np.isfinite(up))
+            known = bool(np.isfinite(across) and np.isfinite(up))
             if known:
                 (pen.line_to if begun else pen.move_to)(across, up)
             begun = known
@@ -197,7 +197,8 @@ class OpenLine(Painted):
 def placed(box: Array, shares: Array) -> Array:
     """Return shares of a box (its points, a rectangle's from the lower left round) as places, (…, 3)."""
     corner, right, top = box[0], box[4] - box[0], box[12] - box[0]
-    return np.asarray(corner + shares[..., :1] * right + shares[..., 1:] * top)
+    with np.errstate(invalid="ignore", over="ignore"):  # what flies out is nowhere
+        return np.asarray(corner + shares[..., :1] * right + shares[..., 1:] * top)
 
 
 def power_of(limits: Limits) -> int:

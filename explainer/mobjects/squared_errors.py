@@ -146,7 +146,7 @@ class SquaredErrors(VGroup):
     def _ruler(self, top: float) -> VGroup:
         """Return the column's axis: the mean that a height stands for."""
         plot, parts = self.plot, VGroup()
-        high = self.foot + UP * min(top * plot.unit * 1.08, plot.dots.height)
+        high = self.foot + UP * min(max(top * plot.unit * 1.08, 0.5), plot.dots.height)
         parts.add(Line(self.foot, high, color=self.theme.line, stroke_width=2))
         parts.add(Line(self.foot, self.foot + RIGHT * self.column, color=self.theme.line, stroke_width=2))
         marks = ticks(0.0, float(high[1] - self.foot[1]) / plot.unit * self.wide)

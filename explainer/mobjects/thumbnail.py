@@ -9,7 +9,7 @@ from explainer.mobjects.words import MINIMUM, Words
 from explainer.theme import DARK, Theme
 
 
-def thumbnail(images: npt.NDArray[np.float64] | None, index: int, size: float, theme: Theme = DARK) -> VMobject:
+def draw_thumbnail(images: npt.NDArray[np.float64] | None, index: int, size: float, theme: Theme = DARK) -> VMobject:
     """Return one of several examples.
 
     Args:

@@ -216,8 +216,8 @@ class FunctionApproximation(TraceScene):
         colour = ink(LOSS, self.theme)
         for column, name in zip(stage.columns(*[1] * count, gap=0.35), self.shown, strict=True):
             width = min(column.width - 0.85, 5.2)
-            plot = self.make_plot(name, width, min(3.0, 0.9 * width), radius=0.055)
-            plot.shift(np.array([column.center[0] + 0.1, stage.center[1] + 0.6, 0]) - plot.middle)
+            plot = self.make_plot(name, width, min(3.0, 0.9 * width), radius=0.045)
+            plot.shift(np.array([column.center[0] + 0.1, stage.center[1] + 0.7, 0]) - plot.middle)
             title = self.words(name, size=min(0.4, 0.085 * column.width), bold=True)
             title.set_x(plot.middle[0]).at_baseline(plot.dots.get_top()[1] + 0.3)
             loss = Counter(self.shown[name].losses[0], decimals=self.decimals, size=0.5, colour=colour)

@@ -31,6 +31,7 @@ LEAST = 0.005  # of the highest loss: a smaller gap between walk and plane canno
 ASIDE = 2.4  # frame units beside the mountain, for the loss and the key of the colours
 LEVELS = (8.0, 20.0, 35.0, 55.0)  # degrees: low, steep can be told from flat; the first from where it is seen
 NOWHERE = (np.nan, np.nan, np.nan)
+SAID_NORMS = ("as is", "re-estimated")  # ways of batch norm that decide how high the surface is
 PLANES = {
     "pca": "the plane in which the recorded weights move most",
     "random": "the plane of two random directions",
@@ -202,7 +203,8 @@ class LossMountain(TraceScene):
         plane = PLANES.get(self.ground.plane, "the plane of two given directions")
         share = self.walked.captured
         held = f"; it holds {100 * share:.1f} % of their way’s variance" if np.isfinite(share) else ""
-        return f"u, v: {plane}{held}"
+        norms = f"; batch norm {self.ground.batch_norm}" if self.ground.batch_norm in SAID_NORMS else ""
+        return f"u, v: {plane}{held}{norms}"
 
     def loss_counter(self) -> VGroup:
         """Return the true loss, large, with what it is the loss of."""
@@ -319,11 +321,16 @@ class LossMountain(TraceScene):
 
     def sentence_of_batches(self) -> str:
         """Say how often the loss rose, and why it may."""
-        rose = int((np.diff(self.walked.true_losses) > 0).sum())
+        losses = self.walked.true_losses
+        rose = int((np.diff(losses) > 0).sum())
         size = (self.ground.notes.get("settings") or {}).get("batch_size")
-        if not rose or not size:
-            return f"The loss falls from {number(self.walked.true_losses[0])} to {number(self.walked.true_losses[-1])}."
-        return f"Each sees only {size} examples, so now and then the loss rises: {rose} of {self.last} times here."
+        if rose and size:
+            return f"Each sees only {size} examples, so now and then the loss rises: {rose} of {self.last} times here."
+        ends = f"from {number(losses[0])} to {number(losses[-1])}"
+        if losses[-1] < losses[0]:
+            return f"The loss falls {ends}."
+        stale = self.ground.batch_norm == "as is" and self.walked.losses[-1] < self.walked.losses[0]
+        return f"The loss rises {ends}" + (": batch norm as the model has it, not as in training." if stale else ".")
 
     def step_back(self) -> list[Animation]:
         """The whole mountain again."""
@@ -384,5 +391,7 @@ class LossMountain(TraceScene):
         for place, words in ((0, "start"), (self.last, "end")):
             u, v = walk.path[place]
             at = self.mountain.at(u, v, walk.true_losses[place])
-            found.append(self.tag(f"{words}, {number(walk.true_losses[place])}").next_to(at, DOWN, buff=0.25))
+            tag = self.tag(f"{words}, {number(walk.true_losses[place])}").next_to(at, DOWN, buff=0.25)
+            edge = float(self.mountain.at(u, self.ground.v[0], 0.0)[1])  # below it stand the axis's numbers
+            found.append(tag if tag.get_bottom()[1] > edge else tag.next_to(at, UP, buff=0.25))
         return found

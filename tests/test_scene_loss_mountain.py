@@ -316,6 +316,40 @@ def test_a_walk_that_lies_in_its_plane_is_not_said_to_leave_it() -> None:
     assert float(scene.mountain.elevation) == 90
 
 
+@pytest.mark.parametrize(
+    ("losses", "recorded", "batch_norm", "said"),
+    [
+        ([2.0, 0.5], [2.0, 0.5], "none", "The loss falls from 2.000 to 0.500."),
+        ([2.0, 4.0], [2.0, 4.0], "none", "The loss rises from 2.000 to 4.000."),
+        ([2.0, 4.0], [2.0, 0.5], "as is",
+         "The loss rises from 2.000 to 4.000: batch norm as the model has it, not as in training."),
+        ([2.0, 4.0], [2.0, 4.0], "as is", "The loss rises from 2.000 to 4.000."),
+    ],
+)  # fmt: skip
+def test_a_loss_that_rises_is_not_said_to_fall(
+    losses: list[float], recorded: list[float], batch_norm: str, said: str
+) -> None:
+    scene = LossMountain.__new__(LossMountain)
+    scene.ground = replace(foreign(), batch_norm=batch_norm)
+    scene.walked = replace(scene.ground.walk, true_losses=np.array([*losses[:1] * 4, losses[-1]]),
+                           losses=np.array([*recorded[:1] * 4, recorded[-1]]))  # fmt: skip
+    scene.last = 4
+    assert scene.sentence_of_batches() == said
+    assert scene.words_about_plane().endswith("; batch norm as is") == (batch_norm == "as is")
+
+
+def test_an_end_of_the_walk_near_the_maps_edge_has_its_name_above_it() -> None:
+    whole = foreign()
+    path = whole.walk.path.copy()
+    path[-1] = (0.5, -0.95)
+    near = replace(whole, walks={"walk": replace(whole.walk, path=path)})
+    scene = walked(near)
+    last = list(scene.stills.values())[-1]
+    assert list(overlaps(last)) == []
+    end = next(box for box in last if box[0].startswith("end, "))
+    assert end[2] > scene.mountain.at(0.5, -0.95, near.walk.true_losses[-1])[1]
+
+
 def test_a_surface_without_slopes_or_without_a_walk_is_refused() -> None:
     with pytest.raises(SurfaceError, match="gradient at the walk's first step"):
         walked(foreign(slopes=False))

@@ -26,7 +26,8 @@ from explainer.mobjects.bars import Bars  # noqa: E402
 from explainer.mobjects.counter import Counter  # noqa: E402
 from explainer.mobjects.formula import Formula  # noqa: E402
 from explainer.mobjects.heat_map import Picture  # noqa: E402
-from explainer.mobjects.network_diagram import Units  # noqa: E402
+from explainer.mobjects.network_diagram import Edges  # noqa: E402
+from explainer.mobjects.units import Filled  # noqa: E402
 from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
 from scenes.digit_learning import DigitLearning  # noqa: E402
 
@@ -67,7 +68,7 @@ class Watched(DigitLearning):
             numbers=[counter.words for counter in self.bars.counters],
             loss=self.loss.words,
             position=self.curve.position,
-            weight=None if self.diagram is None else float(self.diagram.edges[0].weights[3, 5]),
+            weight=float(edges.weights[3, 5]) if isinstance(edges := self.diagram.edges[0], Edges) else None,
             cards=[(card.said, card.probability.words, card.frame.get_stroke_opacity() > 0) for card in cards],
         )
         self.frames.append((self.beats[-1][0], frame))
@@ -83,7 +84,7 @@ def boxes(scene: Watched) -> list[Box]:
     found: list[Box] = []
     for part in [part for each in scene.mobjects for part in each.get_family()]:
         name = getattr(part, "words", None) or type(part).__name__
-        if isinstance(part, Words | Counter | Formula | Picture | Units) and visible(part):
+        if isinstance(part, Words | Counter | Formula | Picture | Filled) and visible(part):
             found.append((f"{name}", *part.get_corner(DL)[:2], *part.get_corner(UR)[:2]))
         elif isinstance(part, Bars) and visible(part.base):
             shown = part.boxes()
@@ -304,11 +305,16 @@ def test_the_layout_is_the_same_in_dark_and_light(film: Watched, trace: explaine
         np.testing.assert_allclose([box[1:] for box in still], [box[1:] for box in film.stills[moment]], atol=1e-9)
 
 
-def test_a_network_that_is_no_chain_of_dense_layers_stays_a_box(foreign: explainer.Trace) -> None:
+def test_a_network_that_is_no_chain_of_dense_layers_is_opened_too(foreign: explainer.Trace) -> None:
     scene = walked(foreign)
     scores = torch.tensor(np.asarray(foreign.probe.activations["4"]))
     expected = torch.softmax(scores, dim=-1).numpy()
-    assert scene.diagram is None
+    assert [type(each).__name__ for each in scene.diagram.units] == ["Plates", "Plates", "Units", "Units"]
+    maps = np.asarray(foreign.probe.activations["2"][-1])[0][[0, 2, 5, 7]]  # four of the eight feature maps
+    np.testing.assert_array_equal(scene.diagram.units[1].values, maps)
+    np.testing.assert_allclose(scene.diagram.units[3].values, expected[-1, 0], rtol=1e-5)
+    last = np.asarray(foreign.parameters["4.weight"][-1])
+    np.testing.assert_array_equal(scene.diagram.edges[2].weights[:, 0], last[:, 0])
     np.testing.assert_allclose(scene.bars.values, expected[-1, 0], rtol=1e-5)
     assert [label.words for label in scene.bars.labels] == ["reddish", "green", "blue"]
     np.testing.assert_array_equal(scene.picture.values, np.moveaxis(np.asarray(foreign.probe.inputs)[0], 0, -1))

@@ -263,7 +263,7 @@ class NetworkDiagram(VGroup):
         for way, start, end in ways:
             begun = position - start if which == "flash" else position - (last - end)
             there = begun / (end - start)
-            setattr(way, which, there if 0 < there < 1 + TAIL else None)
+            setattr(way, which, there if 0 < there < 1 + TAIL - 1e-9 else None)
 
     def _carry(self) -> None:
         for edges, units in zip(self.edges, self.units, strict=False):

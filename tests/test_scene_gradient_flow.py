@@ -15,11 +15,13 @@ torch = pytest.importorskip("torch")
 from torch import nn  # noqa: E402
 
 import explainer  # noqa: E402
+from explainer.cli import films  # noqa: E402
 from explainer.errors import TraceError  # noqa: E402
 from explainer.lessons import record_lesson, record_runs  # noqa: E402
 from explainer.mobjects.gradient_bars import GradientBars  # noqa: E402
 from explainer.mobjects.trace_sources import find_runs  # noqa: E402
 from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
+from explainer.render import find_scenes  # noqa: E402
 from explainer.trace import Trace  # noqa: E402
 from scenes.gradient_flow import GradientFlow  # noqa: E402
 from tests import zoo  # noqa: E402
@@ -338,3 +340,21 @@ def test_one_run_or_several_are_found_where_one_will_do(tmp_path: Path) -> None:
     assert find_runs(alone, "depth", "Film", least=1) == {"a": alone}
     with pytest.raises(TraceError, match="Film compares several runs"):
         find_runs(tmp_path / "runs" / "a", "depth", "Film")
+
+
+def test_the_command_line_takes_a_trace_a_folder_of_traces_or_the_lesson(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    scenes, told = find_scenes(), []
+    flow, chain = scenes["GradientFlow"], scenes["ChainRule"]
+    assert flow.compares and flow.lesson == "depth" and not chain.compares
+
+    def tell(*words: object) -> None:
+        told.append(words)
+
+    assert films.folder_of(str(folder / "cnn"), [flow, chain], tell) == folder / "cnn"
+    assert films.folder_of(str(folder), [flow], tell) == folder
+    with pytest.raises(TraceError, match="holds the traces of several runs, of which one is wanted"):
+        films.folder_of(str(folder), [flow, chain], tell)
+    monkeypatch.setattr(films, "runs_of", tell)
+    assert films.folder_of("depth", [flow], tell) is None and told[-1][0] == "depth"

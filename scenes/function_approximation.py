@@ -154,11 +154,16 @@ class FunctionApproximation(TraceScene):
         """Return a network's widths, "1 → 64 → 1, ReLU", else how many weights it has."""
         model = self.runs[name].model
         bends = [layer.type for layer in model.layers.values() if layer.type not in BENDS_NOT]
-        shapes = [(layer.input_shape, layer.output_shape) for layer in model.layers.values() if layer.type == "Linear"]
-        widths = [into[-1] for into, _ in shapes[:1] if into] + [out[-1] for _, out in shapes if out]
+        widths = self.widths(name)
         if not 3 <= len(widths) <= 4:
             return f"{model.parameter_count:,} weights"
         return " → ".join(map(str, widths)) + (f", {bends[0]}" if bends else "")
+
+    def widths(self, name: str) -> list[int]:
+        """Return how many numbers go into a network's first linear layer, and come out of each."""
+        layers = [layer for layer in self.runs[name].model.layers.values() if layer.type == "Linear"]
+        shapes = [(layer.input_shape, layer.output_shape) for layer in layers]
+        return [into[-1] for into, _ in shapes[:1] if into] + [out[-1] for _, out in shapes if out]
 
     def draw_examples(self) -> list[Animation]:
         """Show the axes, then the dots one after the other from the left."""
@@ -271,7 +276,8 @@ class FunctionApproximation(TraceScene):
             if name == "identity" and narrow is not None:
                 ends = [number(each.losses[-1], self.decimals) for each in (seen, narrow)]
                 if ends[0] == ends[1]:
-                    lines.append("the same with 4 units or 64")
+                    few, many = (self.widths(run)[1] for run in (NARROW, name))
+                    lines.append(f"the same with {few} units or {many}")
             return lines
         if not np.isfinite(seen.outputs[-1]).all():
             return ["has left the numbers"]

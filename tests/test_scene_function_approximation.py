@@ -184,7 +184,7 @@ def test_what_is_said_of_a_run_follows_from_its_curve(outputs: Any, lines: list[
 def test_width_is_said_not_to_help_only_where_the_narrow_run_ends_the_same(film: Watched) -> None:
     scene = FunctionApproximation.__new__(FunctionApproximation)
     wide = film.read_of["identity"]
-    scene.shown, scene.decimals = {"identity": wide}, 5
+    scene.shown, scene.decimals, scene.runs = {"identity": wide}, 5, film.runs
     scene.read_of = {"identity": wide, "identity, 4 wide": wide}
     assert scene.verdict("identity")[-1] == "the same with 4 units or 64"
     scene.read_of = {"identity": wide, "identity, 4 wide": film.read_of["tanh"]}

@@ -234,7 +234,7 @@ class DigitLearning(TraceScene):
 
     def network(self) -> NetworkDiagram:
         """Return the network's diagram, its outputs beside their bars."""
-        left, right = -3.15, self.bars.get_left()[0] - 0.55
+        left, right = -3.15, self.bars.get_left()[0] - 0.62
         height = EXTENT * (1 - 1 / len(self.names))
         diagram = self.history.diagram(self.limits, theme=self.theme, width=right - left, height=height)
         diagram.shift(np.array([(left + right) / 2, MIDDLE, 0]) - diagram.middle)

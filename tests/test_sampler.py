@@ -217,6 +217,60 @@ def test_the_model_is_left_exactly_as_it_was_also_when_it_fails(plane: str, fail
     assert same(state_of(model), before)
 
 
+class Twice(nn.Module):
+    """One Linear and one norm, each under two names."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first = self.again = nn.Linear(4, 4)
+        self.norm = self.norm_again = nn.BatchNorm1d(4)
+        self.head = nn.Linear(4, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x = torch.tanh(self.norm(self.first(x)))
+        return self.head(self.norm_again(self.again(x)))
+
+
+def a_chain_that_repeats() -> nn.Module:
+    layer = nn.Linear(4, 4)
+    return nn.Sequential(layer, nn.Tanh(), layer, nn.Linear(4, 3))
+
+
+@pytest.mark.parametrize("make", [Twice, a_chain_that_repeats])
+@pytest.mark.parametrize("how", [{}, {"batch_norm": "re-estimated"}, {"mode": "train"}, {"plane": "hessian"}, "slice"])
+def test_a_module_under_two_names_keeps_its_very_weights_and_has_each_points_own(
+    make: Callable[[], nn.Module], how: Any
+) -> None:
+    model, criterion = seeded(make), nn.CrossEntropyLoss()
+    data = torch.randn(40, 4), torch.randint(0, 3, (40,))
+    held = [(name, each, each.clone()) for name, each in model.state_dict(keep_vars=True).items()]
+    if how == "slice":
+        explainer.loss_slice(model, criterion, data, resolution=5)
+    else:
+        options = {"plane": "random", "resolution": 4, "progress": False, **how}
+        surface = explainer.loss_surface(model, criterion, data, **options)
+    for (name, own, before), now in zip(held, model.state_dict(keep_vars=True).values(), strict=True):
+        assert now is own and torch.equal(now, before), name
+    if how == {}:
+        twin = copy.deepcopy(model).eval()
+        for place in ((0, 0), (3, 1)):
+            own_names = surface.weights_at(surface.u[place[1]], surface.v[place[0]]).items()
+            twin.load_state_dict({name: torch.from_numpy(values) for name, values in own_names}, strict=False)
+            with torch.no_grad():
+                assert surface.losses[place] == pytest.approx(float(criterion(twin(data[0]), data[1])), rel=1e-5)
+
+
+def test_a_buffer_that_a_model_makes_when_it_is_called_is_gone_afterwards() -> None:
+    class Lazy(nn.Linear):
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            self.register_buffer("seen", x.mean())
+            return super().forward(x)
+
+    model = Lazy(4, 3)
+    explainer.loss_slice(model, nn.CrossEntropyLoss(), (torch.randn(9, 4), torch.randint(0, 3, (9,))), resolution=3)
+    assert list(model.state_dict()) == ["weight", "bias"]
+
+
 def test_a_shuffling_loader_moves_no_random_number_and_is_read_once(hill: Hill) -> None:
     loader = torch.utils.data.DataLoader(torch.utils.data.TensorDataset(*hill.data), batch_size=8, shuffle=True)
     before = torch.get_rng_state()

@@ -8,11 +8,11 @@ from typing import Any, NamedTuple, TypeVar
 
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from explainer.sampler.blend import MovingWeights, Tensors
 from explainer.sampler.chunks import LargestActivation, joined, pieces, tensors_of
 from explainer.sampler.first_layer import FirstLayers
+from explainer.sampler.lending import lent
 from explainer.sampler.problem import Problem, call, call_with, size_of, start_chance
 
 T = TypeVar("T")
@@ -67,8 +67,8 @@ class LentModel:
     def visit(self, points: Points, receive: Callable[[Iterator[Any]], T]) -> list[T]:
         """Return what `receive` makes of the outputs of each batch in turn, at each point; they do not last longer."""
         found: list[T] = []
-
-        def work() -> None:
+        tensors = self._weights.tensors | {buffer.name: buffer.lent for buffer in self._buffers}
+        with self._first.answering(), lent(self._model, tensors):
             for point in points:
                 start_chance()
                 self._weights.move(point)
@@ -76,10 +76,6 @@ class LentModel:
                 found.append(receive(map(self._output, self._batches)))
                 for buffer in self._buffers:
                     buffer.restore()
-
-        tensors = self._weights.tensors | {buffer.name: buffer.lent for buffer in self._buffers}
-        with self._first.answering():
-            functional_call(_Room(self._model), {f"model.{name}": each for name, each in tensors.items()}, (work,))
         return found
 
     def _output(self, batch: Sequence[Any]) -> Any:
@@ -87,17 +83,6 @@ class LentModel:
         for buffer in self._buffers:
             buffer.put_back()
         return joined(outputs)
-
-
-class _Room(nn.Module):
-    """A module whose call is some work, so that a model can keep what it is lent for as long as the work takes."""
-
-    def __init__(self, model: nn.Module) -> None:
-        super().__init__()
-        self.model = model
-
-    def forward(self, work: Callable[[], None]) -> None:
-        work()
 
 
 @dataclass

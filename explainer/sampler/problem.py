@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import torch
 from torch import nn
-from torch.func import functional_call
 
 from explainer.errors import SurfaceError, unknown
 from explainer.recorder.guard import unheard
 from explainer.recorder.wrappers import inside
+from explainer.sampler.lending import Held, lent
 
 Metric = Callable[[Any, Any], Any]  # outputs and targets of a batch to a number
 Criterion = Callable[[Any, Any], Any]  # outputs and targets of a batch to its loss
@@ -136,35 +136,28 @@ def call_with(
     buffers: Mapping[str, torch.Tensor] | None = None,
 ) -> Any:
     """Call the model at other weights, and with other buffers or copies of its own: it writes into no tensor it has."""
-    model = problem.model
     if buffers is None:
-        buffers = {name: buffer.clone() for name, buffer in model.named_buffers()}
-    return call(lambda *args, **kwargs: functional_call(model, {**weights, **buffers}, args, kwargs), inputs)
+        buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
+    with lent(problem.model, {**weights, **buffers}):
+        return call(problem.model, inputs)
 
 
 @contextmanager
 def kept(model: nn.Module, *, training: bool) -> Iterator[None]:
     """Put every module in eval or train mode; afterwards modes, other attributes and random numbers are what they were.
 
-    Weights and buffers are never touched: `functional_call` is given others. A recorder that is running does not
-    listen. What stands inside an attribute, such as a list that a model appends to, is the model's own affair. Two
-    threads must not be inside with one model.
+    Weights and buffers are never written to: the model is lent others. A recorder that is running does not listen. What
+    stands inside an attribute, such as a list that a model appends to, is the model's own affair. Two threads must not
+    be inside with one model.
     """
-    before = [(module, dict(module.__dict__)) for module in model.modules()]
+    before = Held(model)
     with unheard(), same_chance():
         try:
-            for module, _ in before:
+            for module in model.modules():
                 module.training = training  # not .eval(): some models merge their weights in it
             yield
         finally:
-            for module, attributes in before:
-                if not _same_things(module.__dict__, attributes):
-                    module.__dict__.clear()
-                    module.__dict__.update(attributes)
-
-
-def _same_things(first: Mapping[str, Any], second: Mapping[str, Any]) -> bool:
-    return first.keys() == second.keys() and all(each is second[name] for name, each in first.items())
+            before.restore()
 
 
 @contextmanager

@@ -11,7 +11,7 @@ from manim import *
 
 from explainer import reach
 from explainer.errors import TraceError
-from explainer.mobjects.counter import StepCounter
+from explainer.mobjects.counter import Counter, StepCounter
 from explainer.mobjects.curves import Curves
 from explainer.mobjects.flow_words import RunTold, conclusion
 from explainer.mobjects.gradient_bars import GradientBars
@@ -26,6 +26,7 @@ from explainer.mobjects.words import BODY, MINIMUM, SMALL, Words, number
 from explainer.theme import GRADIENT, LOSS, ink
 
 MOST = 4  # runs that have a row, and a style of their own
+LARGE = 1e4  # a loss that has no room beside a run's line
 NAME = 2.1  # frame units that a run's name has
 WIDEST = 1.6  # frame units from one bar to the next
 
@@ -98,12 +99,11 @@ class GradientFlow(TraceScene):
         ]
         self.first = self.told[0]
         norms = [run.reach.norms for run in self.told]
-        at_first = [run.reach.norms[:, run.moment] for run in self.told]
-        self.scale = GradientScale.of(norms, near=at_first)
+        self.scale = GradientScale.of(norms, near=[run.reach.norms[:, run.moment] for run in self.told])
         self.cuts = "; what is beyond is cut off" if self.scale.cuts(norms) else ""
         self.styles = trail_styles(self.theme)
         self.every = np.unique(np.concatenate([run.reach.steps for run in self.told]))
-        self.same_layers = len({tuple(bar_names(run.reach.bars)) for run in self.told}) == 1
+        self.same_layers = len({tuple(bar_names(run.reach.bars)) for run in self.told}) < 2
 
     def header(self, step: int) -> list[Mobject]:
         """Say where the numbers are from: the data on the left, the step on the right."""
@@ -150,8 +150,7 @@ class GradientFlow(TraceScene):
         self.large = self.bars_of(run, width, stage.height - 2.75).arrive(0)
         self.large.shift(np.array([stage.center[0] - 0.35, stage.bottom + 0.85, 0]) - self.large.base.get_center())
         blocks = [self.large.foot(index) * RIGHT + (stage.top - 1.05) * UP for index in range(count)]
-        losses = run.trace.scalars.get("loss")
-        loss = "" if losses is None else size_words(float(losses[run.moment]), 4)
+        loss = size_words(self.loss(run, run.moment), 4) if "loss" in run.trace.scalars else ""
         self.row = LayerRow(bar_names(run.reach.bars), blocks, loss=loss, theme=self.theme)
         self.lifted = self.row.get_y() - stage.center[1]
         self.row.shift(DOWN * self.lifted)
@@ -238,7 +237,16 @@ class GradientFlow(TraceScene):
             small = self.quiet(more, SMALL)
             lines.add(small if small.width <= NAME else self.quiet(fitted([more], NAME, MINIMUM, most=1)[0][0]))
         lines.arrange(DOWN, buff=0.1)
-        return lines if style is None else VGroup(lines, swatch(style, self.theme)).arrange(DOWN, buff=0.14)
+        if style is None:
+            return lines
+        mark = VGroup(swatch(style, self.theme))
+        if "loss" in run.trace.scalars and not (run.trace.scalars["loss"] > LARGE).any():  # curves may hide each other
+            self.losses[run.name] = Counter(self.loss(run, 0), size=MINIMUM, colour=ink(LOSS, self.theme))
+            mark.add(self.losses[run.name])
+        return VGroup(lines, mark.arrange(RIGHT, buff=0.18)).arrange(DOWN, buff=0.14)
+
+    def loss(self, run: RunTold, index: int) -> float:
+        return float(run.trace.scalars["loss"][index])
 
     def arrives(self, run: RunTold) -> VGroup:
         """Return what arrives at the first layer, set against the last, in two lines."""
@@ -260,11 +268,11 @@ class GradientFlow(TraceScene):
         else:
             left, right = body.columns(1, 1, gap=0.7)
             upper, lower = right.rows(1.15, 1, gap=1.15)
-            panels, plot = [(left,), (upper,)], lower
-            names = left
+            panels, plot, names = [(left,), (upper,)], lower, left
         self.bars = [self.bars_in(run, region) for run, region in zip(self.told, panels[0], strict=False)]
         self.maps = [self.map_in(run, region) for run, region in zip(self.told, panels[1], strict=False)]
         self.curves = self.curves_in(plot)
+        self.losses: dict[str, Counter] = {}
         marks = VGroup(*self.words_of_training(left, panels[1][-1], panels[1][0]))
         for run, style, bars in zip(self.told, self.styles, self.bars, strict=False):
             if several:
@@ -309,15 +317,19 @@ class GradientFlow(TraceScene):
         ends = [self.quiet(names[0]), self.quiet(names[-1])]
         ends[0].next_to((bars.left, lowest.bottom if len(self.told) > 1 else bars.bottom, 0), DR, buff=0.1)
         ends[1].next_to((bars.right, 0, 0), DL, buff=0.1).at_baseline(ends[0].baseline)
-        steps = [self.quiet(number(float(self.every[0]), 0)), self.quiet(f"step {number(float(self.every[-1]), 0)}")]
-        steps[0].next_to((lowest.left, lowest.bottom, 0), DR, buff=0.1)
-        steps[1].next_to((lowest.right, lowest.bottom, 0), DL, buff=0.1).at_baseline(steps[0].baseline)
+        steps = self.first_and_last_step(lowest.left, lowest.right, lowest.bottom)
         titles = [self.words("gradient now", size=SMALL), self.words(f"{self.first.unit}s × steps", size=SMALL)]
         titles[0].next_to((bars.center[0], bars.top, 0), UP, buff=0.14)
         titles[1].next_to((highest.center[0], highest.top, 0), UP, buff=0.14).at_baseline(titles[0].baseline)
         about = self.quiet(f"{size}; maps: the stronger the colour, the more; {names[0]} at the bottom")
         about.move_to((0, self.layout.whole_stage.bottom + 0.14, 0))
         return [*ends, *steps, *titles, about]
+
+    def first_and_last_step(self, left: float, right: float, y: float) -> list[Words]:
+        """Write the first and the last step below the ends of a map."""
+        first, last = self.quiet(str(self.every[0])), self.quiet(f"step {self.every[-1]}")
+        first.next_to((left, y, 0), DR, buff=0.1)
+        return [first, last.next_to((right, y, 0), DL, buff=0.1).at_baseline(first.baseline)]
 
     def train(self, seconds: float) -> Animation:
         """Return the training of all runs, on one clock of recorded steps."""
@@ -330,10 +342,12 @@ class GradientFlow(TraceScene):
                 index = max(int(np.searchsorted(run.reach.steps, step, "right")) - 1, 0)
                 bars.set_gradients(run.reach.at(index))
                 map_.set_step(step)
+                if run.name in self.losses:
+                    self.losses[run.name].set_value(self.loss(run, index))
             if self.curves is not None:
                 self.curves.set_step(step)
 
-        moving = VGroup(*self.bars, *self.maps, *filter(None, [self.curves]), self.clock)
+        moving = VGroup(*self.bars, *self.maps, *filter(None, [self.curves]), *self.losses.values(), self.clock)
         return UpdateFromAlphaFunc(moving, show, run_time=seconds, rate_func=linear)
 
     # ── the last frame ───────────────────────────────────────────────────────────────────────────────────────────
@@ -353,10 +367,7 @@ class GradientFlow(TraceScene):
             if several:
                 found.add(self.name_of(run).move_to((names.center[0], region.center[1], 0)))
             found.add(*self.rows_named(run, map_, feet.width, all_of_them=not several))
-        last = self.maps[-1]
-        steps = [self.quiet(number(float(self.every[0]), 0)), self.quiet(f"step {number(float(self.every[-1]), 0)}")]
-        steps[0].next_to(last.get_corner(DL), DR, buff=0.1)
-        steps[1].next_to(last.get_corner(DR), DL, buff=0.1).at_baseline(steps[0].baseline)
+        steps = self.first_and_last_step(middle.left, middle.right, regions[-1].bottom)
         key = GradientKey(self.scale, title="norm of the gradient, log scale", theme=self.theme, width=3.6)
         key.add(*[self.quiet(self.stripes()).next_to(key.bar, RIGHT, buff=0.3)] * bool(self.stripes()))
         key.move_to((0, stage.bottom + 0.3, 0)).shift((middle.center[0] - key.bar.get_x()) * RIGHT)
@@ -367,12 +378,8 @@ class GradientFlow(TraceScene):
         names = fitted(bar_names(run.reach.bars), room, MINIMUM, most=1)
         count, pitch = len(names), map_.height / len(names)
         chosen = range(count) if all_of_them and pitch > 0.26 else dict.fromkeys((0, count - 1))
-        found = []
-        for place in chosen:
-            y = float(map_.get_bottom()[1]) + (place + 0.5) * pitch
-            words = self.quiet(names[place][0]).next_to(map_, LEFT, buff=0.12)
-            found.append(words.set_y(y))
-        return found
+        found = {place: self.quiet(names[place][0]).next_to(map_, LEFT, buff=0.12) for place in chosen}
+        return [words.set_y(map_.get_bottom()[1] + (place + 0.5) * pitch) for place, words in found.items()]
 
     def stripes(self) -> str:
         """Say what striped cells of the maps are, if there are any."""

@@ -158,6 +158,7 @@ def test_bars_maps_and_curves_are_those_of_the_step_in_the_corner(film: Watched,
         np.testing.assert_allclose(last.colours[name], film.scale.colours(norms(trace, LINEAR)[:, -1]), atol=1e-6)
         loss = trace.scalars["loss"][-1]
         np.testing.assert_allclose(last.heads[name], film.curves.at(trace.steps[-1], loss), atol=1e-6)
+        assert film.losses[name].words == f"{loss:.3f}"
 
 
 def test_the_last_frame_has_all_maps_with_what_became_of_the_runs(film: Watched, runs: dict[str, Trace]) -> None:

@@ -211,7 +211,6 @@ class GradientFlow(TraceScene):
             label = stacked(lines, MINIMUM, self.theme.text)
             self.feet.add(label.next_to((last.foot(index)[0], foot.top, 0), DOWN, buff=0.07))
         self.feet.set_opacity(float(self.same_layers))
-        note = self.note().move_to((0, foot.bottom + 0.14, 0))
         level = (top.bottom + 0.14) * UP
         arrow = backward_arrow(middle.left * RIGHT + level, middle.right * RIGHT + level, self.theme)
         words = [*self.large.factors.values(), *self.large.ends.values(), *self.large.instead.values()]
@@ -225,7 +224,7 @@ class GradientFlow(TraceScene):
             *(ReplacementTransform(old, new) for old, new in zip(moving, into, strict=True)),
             Transform(self.arrow, arrow), run_time=1.2,
         )  # fmt: skip
-        self.show(first, self.names[0], self.arriving[0], self.feet, note)
+        self.show(first, self.names[0], self.arriving[0], self.feet, self.note().move_to((0, foot.bottom + 0.14, 0)))
 
     def name_of(self, run: RunTold, style: TrailStyle | None = None) -> VGroup:
         """Return a run's name, and what tells it apart, in two lines; with the line that its curve has."""
@@ -300,7 +299,8 @@ class GradientFlow(TraceScene):
         known = np.concatenate([np.empty(0), *(each[np.isfinite(each)] for each in losses.values())])
         if not len(known):
             return None
-        start = max(float(each[np.isfinite(each)][0]) for each in losses.values() if np.isfinite(each).any())
+        starts = [float(each[np.isfinite(each)][0]) for each in losses.values() if np.isfinite(each).any()]
+        start = max(each for each in starts if each <= 10 * min(starts)) if min(starts) > 0 else max(starts)
         steps = {run.name: run.reach.steps for run in shown}
         styles = tuple(self.styles[self.told.index(run)] for run in shown)
         curves = Curves(

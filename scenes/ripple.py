@@ -179,6 +179,7 @@ class Ripple(TraceScene):
             for words, formula in (("nudged", ratio), ("autograd recorded", gradient))
         ]
         self.layout.formula.place(VGroup(*sides).arrange(RIGHT, buff=1.0), up=0.6)
+        sides[1].shift(UP * (ratio.baseline - gradient.baseline))
         return self.layout.formula.place(division, up=0.6), sides[0], sides[1]
 
     def formula(self, markup: str, colours: dict[str, str]) -> Formula:

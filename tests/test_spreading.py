@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import re
+import subprocess
+import sys
 import threading
 import warnings
 from collections.abc import Callable, Iterator
@@ -15,7 +17,7 @@ from concurrent.futures import (
     ProcessPoolExecutor,
     ThreadPoolExecutor,
 )
-from multiprocessing import get_context
+from multiprocessing import get_all_start_methods, get_context
 from pathlib import Path
 from typing import Any
 
@@ -160,6 +162,32 @@ def test_tasks_grow_with_what_they_take_and_leave_some_for_everyone() -> None:
     assert pace.next_size(1000, 8) == 125 and pace.next_size(3, 8) == 1
     pace.learn(100, 100.0)
     assert pace.next_size(1000) < 5
+
+
+FORKED = """
+import torch, warnings
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_all_start_methods, get_context
+from torch import nn
+import explainer
+
+warnings.simplefilter("ignore", DeprecationWarning)  # Python's own, of forking where there are threads
+torch.set_num_threads(4)
+torch.manual_seed(0)
+net = nn.Sequential(nn.Conv2d(1, 8, 3), nn.ReLU(), nn.Flatten(), nn.Linear(8 * 26 * 26, 10))
+data = torch.randn(64, 1, 28, 28), torch.randint(10, (64,))
+def losses(executor):
+    model, options = (net, nn.CrossEntropyLoss(), data), {"plane": "random", "resolution": 4, "progress": False}
+    return explainer.loss_surface(*model, executor=executor, **options).losses
+here = losses(None)  # torch's threads have begun
+with ProcessPoolExecutor(2, get_context("fork")) as executor:
+    assert abs(losses(executor) - here).max() < 1e-5
+"""
+
+
+@pytest.mark.skipif("fork" not in get_all_start_methods(), reason="nothing is forked here")
+def test_processes_that_are_forked_do_not_wait_for_threads_that_did_not_come_along() -> None:
+    subprocess.run([sys.executable, "-c", FORKED], check=True, timeout=120)
 
 
 # Workers that are lost

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
+import multiprocessing
 import os
 import pickle
 import socket
@@ -23,6 +24,8 @@ from explainer.sampler.evaluation import Evaluator, Tensors
 from explainer.sampler.gathering import Floats, evaluated
 from explainer.sampler.problem import Problem
 
+_home = os.getpid()  # of the process that imported this
+_settled = 0  # of the process that settled in last
 KEPT = 2  # jobs that a worker keeps; one surface is one job
 
 
@@ -91,6 +94,7 @@ def pack(problem: Problem, center: Tensors, directions: Sequence[Tensors]) -> Jo
 def work(key: str, points: Floats, payload: bytes | None) -> Answer:
     """Compute points (P, D) of a job, on a worker."""
     worker = f"{socket.gethostname()}:{os.getpid()}"
+    _settle_in()
     try:
         unpacked = _shelf.find(key, payload)
     except Exception as error:
@@ -104,6 +108,15 @@ def work(key: str, points: Floats, payload: bytes | None) -> Answer:
     except Exception as error:
         return Answer(worker, failure=failure_of(error))
     return Answer(worker, values, time.perf_counter() - began)
+
+
+def _settle_in() -> None:
+    """Let a forked process do without the threads that torch had where it was forked: they did not come along."""
+    global _settled
+    if os.getpid() != _settled:
+        if os.getpid() != _home or getattr(multiprocessing.current_process(), "_start_method", "") == "fork":
+            torch.set_num_threads(1)  # or it would wait for them for ever
+        _settled = os.getpid()
 
 
 def forget(key: str) -> None:

@@ -140,8 +140,9 @@ class Surface(Sampled):
         u: (U,) along the first direction.
         v: (V,) along the second.
         evaluated: (V, U) whether a point's loss was evaluated; the others were interpolated from them.
-        tolerance: The relative error that interpolation had to keep; None where nothing was interpolated.
-        worst: The largest relative error at the points held out to check it; 0 where nothing was interpolated.
+        tolerance: The relative error that interpolation had to keep at points held out; None where there was none.
+        worst: The largest relative error at the points held out to check it; 0 where nothing was interpolated. Beside
+            them it can be larger.
     """
 
     u: Floats = field(default_factory=lambda: np.empty(0))
@@ -168,7 +169,7 @@ class Surface(Sampled):
         return self.walk.path
 
     def weights_at(self, u: float, v: float) -> dict[str, NDArray[Any]]:
-        """Return the weights at a point of the plane, by parameter name, in the model's own dtypes."""
+        """Return the weights at a point of the plane, by parameter name, in its dtypes; float32 for bfloat16."""
         return self._weights_at(u, v)
 
     def height(self, u: float, v: float) -> float:
@@ -209,7 +210,10 @@ class Surface(Sampled):
             f"loss {heights}{lost}; {self.data or 'data unknown'}; running statistics of norms: {self.batch_norm}",
             f"evaluated {int(self.evaluated.sum())} of {self.evaluated.size} points"
             + (
-                "" if self.tolerance is None else f"; the others within {self.worst:.2%} ({self.tolerance:.2%} allowed)"
+                ""
+                if self.tolerance is None
+                else f"; the others interpolated: {self.worst:.2%} off at worst where that was checked, "
+                f"{self.tolerance:.2%} allowed"
             ),
         ]
         for name, walk in self.walks.items():
@@ -258,7 +262,7 @@ class Slice(Sampled):
         return self.walk.path[:, 0]
 
     def weights_at(self, t: float) -> dict[str, NDArray[Any]]:
-        """Return the weights at a point of the line, by parameter name, in the model's own dtypes."""
+        """Return the weights at a point of the line, by parameter name, in its dtypes; float32 for bfloat16."""
         return self._weights_at(t)
 
     def save(self, folder: str | Path) -> Path:

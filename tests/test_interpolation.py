@@ -179,3 +179,14 @@ def test_a_networks_surface_is_what_it_is_without_a_tolerance(make: Any, steps: 
     assert near.evaluated.mean() < 0.7
     assert near.tolerance == TOLERANCE
     assert 0 < near.worst < TOLERANCE
+
+
+@pytest.mark.parametrize("shape", [(51, 2), (2, 51), (3, 3), (51, 3), (2, 2)])
+def test_where_an_axis_has_too_few_points_for_a_cubic_all_are_evaluated(shape: tuple[int, int]) -> None:
+    found, exact, _ = grid_of(bowl, shape)
+    assert found.evaluated.all() and np.array_equal(found.values[..., 0], exact)
+
+
+def test_one_evaluated_point_that_is_not_finite_has_all_others_evaluated() -> None:
+    found, exact, _ = grid_of(lambda u, v: np.where(np.hypot(u, v) < 0.3, np.nan, bowl(u, v)))
+    assert found.evaluated.all() and np.array_equal(found.values[..., 0], exact, equal_nan=True)

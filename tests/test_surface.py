@@ -141,7 +141,7 @@ def test_the_summary_says_how_far_a_surface_can_be_trusted() -> None:
     assert text.splitlines() == [
         "plane 'given': 3×2 points, u 0 to 3, v -1 to 1",
         "loss 0.25 to 12, 1 of 6 points not finite; 64 examples; running statistics of norms: none",
-        "evaluated 4 of 6 points; the others within 0.31% (0.50% allowed)",
+        "evaluated 4 of 6 points; the others interpolated: 0.31% off at worst where that was checked, 0.50% allowed",
         "α = 0.1: 2 steps, 50.0% of their variance in the plane; at most 3 off it; "
         "largest gap between the plane's loss and the true one -2 at step 4",
     ]

@@ -7,7 +7,10 @@
 3. Where the spline is not well within the tolerance, evaluate the whole cell and those beside it, and where one turns
    out bad, those beside that, until good ones surround the bad. Where a finer lattice would cost less, begin with it.
 
-Points that were evaluated keep their values. Where anything is NaN or infinite, all points are evaluated.
+Points that were evaluated keep their values. Where any of them is NaN or infinite, all points are evaluated.
+
+That is a check, and no bound: what a surface does between the points evaluated, nobody has seen. A hole of NaN, or a
+spike, that is narrower than they are apart can be missed, and an error there can be larger than the tolerance.
 """
 
 from __future__ import annotations
@@ -24,6 +27,7 @@ Floats = NDArray[np.float64]
 Marks = NDArray[np.bool_]
 Evaluate = Callable[[Floats], Floats]  # points (P, 2) to values (P, K)
 
+_FEWEST = 4  # points along an axis that a cubic spline needs
 _NODES = 16  # of the first lattice, along each axis
 _CLUSTERING = 0.2  # 0: nodes at equal distances, 1: as Chebyshev's
 _SAFETY = 2.5  # a cell is suspect where a point held out, in it or beside it, errs by more than tolerance / _SAFETY
@@ -36,7 +40,8 @@ class Interpolated(NamedTuple):
     Attributes:
         values: (V, U, K).
         evaluated: (V, U) whether a point was evaluated.
-        worst: The largest relative error at held-out points of those cells in which points were interpolated.
+        worst: The largest relative error at held-out points of those cells in which points were interpolated; between
+            them it can be larger.
     """
 
     values: Floats
@@ -59,7 +64,7 @@ def check_tolerance(tolerance: Any) -> None:
 
 
 def whole_grid(u: Floats, v: Floats, evaluate: Evaluate, tolerance: float | None) -> Interpolated:
-    """Return a grid's values: all evaluated, or some interpolated within a tolerance."""
+    """Return a grid's values: all evaluated, or some interpolated, and held to a tolerance at points held out."""
     check_tolerance(tolerance)
     grid = _Grid(u, v, evaluate)
     return _everywhere(grid) if tolerance is None else _interpolated(grid, tolerance)
@@ -71,6 +76,8 @@ def _interpolated(grid: _Grid, tolerance: float) -> Interpolated:
     Whatever is measured is held to the tolerance, metrics too: an accuracy, which goes in steps, is evaluated in most
     cells, and the loss with it.
     """
+    if min(grid.evaluated.shape) < _FEWEST:
+        return _everywhere(grid)
     rows, columns = map(_nodes, grid.evaluated.shape)
     while max(np.diff(rows).max(), np.diff(columns).max()) > 1:
         cells = _Cells(rows, columns)

@@ -249,6 +249,13 @@ def test_given_directions_may_leave_parameters_at_rest_or_be_flat(hill: Hill) ->
     assert flat(surface.directions[1]) == pytest.approx(np.arange(size))
 
 
+def test_a_list_of_tensors_in_the_models_order_is_a_direction(hill: Hill) -> None:
+    own = list(hill.model.parameters())
+    surface = surface_of(hill, plane=[own, [torch.ones_like(each) for each in own]], resolution=2)
+    assert flat(surface.directions[0]) == pytest.approx(np.concatenate([each.detach().numpy().ravel() for each in own]))
+    assert all((values == 1).all() for values in surface.directions[1].values())
+
+
 def test_directions_that_are_not_orthogonal_give_the_nearest_point(hill: Hill) -> None:
     generator = np.random.default_rng(0)
     size = sum(each.numel() for each in hill.model.parameters())
@@ -277,6 +284,9 @@ def test_directions_that_are_not_orthogonal_give_the_nearest_point(hill: Hill) -
         (np.ones((3, 43)), "a plane is two directions, or one of 'pca', .*; this is 3 of them"),
         ({"2.bias": np.ones(3)}, "a plane is two directions, or one of 'pca', .*; this is one"),
         (7, "a plane is two directions"),
+        (([np.ones(3)], np.ones(43)), "direction 0 is a list of 1, and the model has 4 parameters: give one array"),
+        ((np.ones(43), np.ones(43) * 1j), "direction 1 is no array of numbers .complex numbers, and weights move"),
+        ((torch.ones(43, dtype=torch.cfloat), np.ones(43)), "direction 0 is no array of numbers .complex numbers"),
         ("pac", "no plane is called 'pac'. Did you mean 'pca'"),
     ],
 )  # fmt: skip

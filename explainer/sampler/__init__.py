@@ -55,7 +55,7 @@ def loss_surface(
             tensor, or a tuple or dict of the model's arguments, and lie where the model does.
         trace: The run whose walk is drawn, or several by name, recorded with their parameters.
         plane: "pca", "ends", "random" or "hessian", as in `explainer.sampler.planes`; or two directions, mappings from
-            parameter name to array or flat vectors in the order of `model.parameters()`.
+            parameter name to array or, in the order of `model.parameters()`, lists of arrays or flat vectors.
         resolution: Points along each axis, or (along u, along v).
         span: Half a side, or (of u, of v), or ((u from, to), (v from, to)), in the directions' unit; by default the
             walks and a quarter of their extent around, and for planes that no walk made at least 1 to each side.
@@ -65,7 +65,8 @@ def loss_surface(
         mode: "eval", or "train" for every module; a dropout then draws the same at all points.
         walk_steps: The most steps drawn of each trace, evenly chosen, at two evaluations each; None: all.
         slopes: Whether ∂loss/∂u and ∂loss/∂v are taken at each of them, at three evaluations more.
-        tolerance: The largest relative error that points may have by interpolating from fewer evaluations.
+        tolerance: Interpolates from fewer evaluations, held to this relative error at points held out; no bound on it
+            between them, and a hole narrower than they are apart can be missed. None evaluates every point.
         folder: Where the surface is saved, and its points as they come, so that the same call goes on or opens it.
         executor: Any `concurrent.futures.Executor` to spread the grid over; else, under torchrun, the ranks share it.
         progress: Whether to show it, or what is told the points done and those in all.

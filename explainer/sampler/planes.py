@@ -135,9 +135,10 @@ def given_directions(plane: Any, center: Tensors) -> tuple[Tensors, ...]:
 
 
 def given_direction(given: Any, center: Tensors, what: str = "the direction") -> Tensors:
-    """Return one direction as a user gives it: parameter name → array, or flat in the order of `model.parameters()`.
+    """Return one direction as a user gives it.
 
-    A parameter that a mapping leaves out does not move.
+    Parameter name → array, or in the order of `model.parameters()` a list of arrays or one flat vector. A parameter
+    that a mapping leaves out does not move.
 
     Raises:
         SurfaceError: It does not fit the model, is zero, or is not finite.
@@ -150,6 +151,8 @@ def given_direction(given: Any, center: Tensors, what: str = "the direction") ->
         }
     elif isinstance(given, str):
         raise SurfaceError(f"{what} is {given!r}: give parameter name → array, or a flat vector")
+    elif isinstance(given, list | tuple) and any(getattr(each, "ndim", 0) for each in given):
+        found = _from_list(given, center, what)
     else:
         found = _from_flat(given, center, what)
     size = length(found)
@@ -197,6 +200,16 @@ def _filter_normalised(weight: torch.Tensor, generator: torch.Generator) -> torc
     scale = norm(own, dim=rows, keepdim=True) / norm(draw, dim=rows, keepdim=True).clamp_min(1e-10)
     found: torch.Tensor = (draw * scale).to(weight)
     return found
+
+
+def _from_list(given: Sequence[Any], center: Tensors, what: str) -> Tensors:
+    if len(given) != len(center):
+        raise SurfaceError(
+            f"{what} is a list of {len(given)}, and the model has {len(center)} parameters: give one array for each, "
+            "in the order of model.parameters(), or parameter name → array"
+        )
+    named = zip(center.items(), given, strict=True)
+    return {name: like(tensor, each, f"{what}: {name!r}") for (name, tensor), each in named}
 
 
 def _from_flat(given: Any, center: Tensors, what: str) -> Tensors:

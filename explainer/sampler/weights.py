@@ -77,11 +77,13 @@ def numbers(given: Any, what: str) -> torch.Tensor:
     Raises:
         SurfaceError: It holds no numbers.
     """
-    if isinstance(given, torch.Tensor):
-        return given.detach().clone()
     try:
+        if torch.is_complex(given) if isinstance(given, torch.Tensor) else np.iscomplexobj(given):
+            raise TypeError("complex numbers, and weights move along real ones")
+        if isinstance(given, torch.Tensor):
+            return given.detach().clone()
         return torch.from_numpy(np.array(given, np.float64))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise SurfaceError(
             f"{what} is no array of numbers ({error}): give parameter name → array, or a flat vector"
         ) from error

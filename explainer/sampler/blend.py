@@ -6,17 +6,31 @@ from collections.abc import Mapping, Sequence
 
 import torch
 
+from explainer.sampler.weights import precise
+
 Tensors = Mapping[str, torch.Tensor]
 _SMALL = 1 << 16  # elements; moving a tensor of fewer costs less than the call that moves it
 
 
 def weights_at(center: Tensors, directions: Sequence[Tensors], point: Sequence[float]) -> dict[str, torch.Tensor]:
-    """Return the weights at a point (D,), in new tensors: center + Σ coordinate · direction, written plainly."""
-    found = {name: tensor.clone() for name, tensor in center.items()}
-    for x, direction in zip(point, directions, strict=True):
-        for name, tensor in direction.items():
-            found[name] += x * tensor
-    return found
+    """Return the weights at a point (D,), in new tensors: center + Σ coordinate · direction, written plainly.
+
+    Those of half precision are rounded once, as `Surface.weights_at` rounds them.
+    """
+    return {
+        name: _moved(tensor, [(x, each[name]) for x, each in zip(point, directions, strict=True) if name in each])
+        for name, tensor in center.items()
+    }
+
+
+def _moved(center: torch.Tensor, moves: Sequence[tuple[float, torch.Tensor]]) -> torch.Tensor:
+    half = center.dtype in (torch.float16, torch.bfloat16)
+    found = precise(center) if half else center.clone()
+    for x, direction in moves:
+        found += x * (precise(direction) if half else direction)
+    if center.dtype == torch.bfloat16:
+        found = found.float()  # numpy has no bfloat16: who checks a point has float32, and rounds that
+    return found.to(center) if half else found
 
 
 class Blend:

@@ -7,13 +7,14 @@ import torch
 from numpy.typing import NDArray
 
 from explainer.errors import SurfaceError
+from explainer.sampler.blend import weights_at
 from explainer.sampler.evaluation import Evaluator, measure
 from explainer.sampler.gradients import gradient
 from explainer.sampler.planes import Plane
 from explainer.sampler.problem import Problem, kept
 from explainer.sampler.runs import Run
 from explainer.sampler.telling import telling
-from explainer.sampler.weights import Tensors, combined, dot, length, precise
+from explainer.sampler.weights import Tensors, dot, length, precise
 from explainer.surface import Walk
 
 Floats = NDArray[np.float64]
@@ -66,10 +67,7 @@ def slopes_at(problem: Problem, plane: Plane, point: Floats) -> tuple[float, Flo
     Raises:
         SurfaceError: The loss has no gradient.
     """
-    weights = plane.center
-    for x, direction in zip(point.tolist(), plane.directions, strict=True):
-        weights = combined(weights, direction, x)
-    loss, slope = gradient(problem, weights)
+    loss, slope = gradient(problem, weights_at(plane.center, plane.directions, point.tolist()))
     return loss, np.array([dot(slope, direction) for direction in plane.directions])
 
 

@@ -15,6 +15,7 @@ import torch
 from torch import nn
 from torch.func import functional_call
 
+import explainer
 from explainer.sampler import chunks
 from explainer.sampler.columns import Columns
 from explainer.sampler.evaluation import Evaluator
@@ -410,3 +411,65 @@ def test_each_model_goes_the_quickest_way_that_is_true_of_it(
     evaluator(grid(1))
     found = evaluator._quick
     assert (found.how if isinstance(found, LentModel) else type(found)) == way
+
+
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float16, torch.float32])
+def test_a_point_of_half_precision_has_the_loss_of_the_weights_that_it_names(dtype: torch.dtype) -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.Tanh(), nn.Linear(16, 3)).to(dtype)
+    x, y, criterion = torch.randn(40, 6).to(dtype), torch.randint(0, 3, (40,)), nn.CrossEntropyLoss()
+    surface = explainer.loss_surface(model, criterion, (x, y), plane="random", resolution=5, progress=False)
+    assert surface.center["0.weight"].dtype == (np.float16 if dtype == torch.float16 else np.float32)
+    twin = copy.deepcopy(model)
+    for (row, column), loss in np.ndenumerate(surface.losses):
+        weights = surface.weights_at(surface.u[column], surface.v[row])
+        twin.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+        with torch.no_grad():
+            assert loss == pytest.approx(float(criterion(twin(x), y)), rel=1e-6)
+
+
+class Spoils(nn.Module):
+    """Writes into its input."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.one, self.out = nn.Linear(4, 8), nn.Linear(8, 3)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        x -= 0.1
+        return self.out(torch.tanh(self.one(x)))
+
+
+def rectifies_first() -> nn.Module:
+    return nn.Sequential(nn.ReLU(inplace=True), nn.Linear(4, 8), nn.Tanh(), nn.Linear(8, 3))
+
+
+@pytest.mark.parametrize("how", [{}, {"mode": "train"}, {"plane": "hessian"}])
+@pytest.mark.parametrize("make", [Spoils, rectifies_first])
+def test_a_model_that_writes_into_its_input_finds_the_same_data_at_every_point(make: Any, how: dict[str, Any]) -> None:
+    torch.manual_seed(0)
+    model, criterion = make(), nn.CrossEntropyLoss()
+    batches = [(torch.randn(20, 4), torch.randint(0, 3, (20,))) for _ in range(2)]
+    before = [x.clone() for x, _ in batches]
+    options = {"plane": "random", "resolution": 4, "progress": False, **how}
+    surface = explainer.loss_surface(model, criterion, batches, **options)
+    assert all(torch.equal(x, own) for (x, _), own in zip(batches, before, strict=True))
+    twin = copy.deepcopy(model)
+    for (row, column), loss in np.ndenumerate(surface.losses):
+        weights = surface.weights_at(surface.u[column], surface.v[row])
+        twin.load_state_dict({name: torch.from_numpy(values) for name, values in weights.items()})
+        with torch.no_grad():
+            wanted = sum(float(criterion(twin(x.clone()), y)) for x, y in batches) / 2
+        assert loss == pytest.approx(wanted, rel=1e-5)
+
+
+def test_a_criterion_that_writes_into_the_targets_finds_the_same_at_every_point() -> None:
+    def halved(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return (outputs - targets.mul_(0.5)).square().mean()
+
+    torch.manual_seed(0)
+    model, x, y = nn.Linear(4, 2), torch.randn(9, 4), torch.randn(9, 2)
+    before = y.clone()
+    still = {"bias": np.array([1e-12, 0.0])}, {"bias": np.array([0.0, 1e-12])}
+    surface = explainer.loss_surface(model, halved, (x, y), plane=still, resolution=3, progress=False)
+    assert torch.equal(y, before) and np.ptp(surface.losses) < 1e-6

@@ -9,6 +9,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections import deque
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -28,8 +29,9 @@ from tests.workers import RESOLUTION, same, surface
 COUNT = RESOLUTION**2
 
 
-CALLS: list[int] = []  # the metric itself holds no state, which would make another surface of each call
-STOP: list[int] = []
+# The metric shows no state, which would make another surface of each call: a deque hides its own.
+CALLS: deque[int] = deque()
+STOP: deque[int] = deque()
 
 
 def counted(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
@@ -52,7 +54,7 @@ def calls_of(compute: Callable[[], Any]) -> tuple[Any, int]:
 def interrupted(folder: Path, stop_at: int = 60) -> int:
     """Begin a surface and interrupt it; returns how many points are kept."""
     CALLS.clear()
-    STOP[:] = [stop_at]
+    STOP.append(stop_at)
     try:
         with pytest.raises(KeyboardInterrupt):
             surface(METRICS, folder=folder)
@@ -135,7 +137,7 @@ def test_a_surface_with_a_tolerance_goes_on_too(tmp_path: Path) -> None:
     whole, needed = calls_of(lambda: surface(METRICS, **options))
     assert needed < 41**2
     CALLS.clear()
-    STOP[:] = [1 + 3 * needed // 4]
+    STOP.append(1 + 3 * needed // 4)
     with pytest.raises(KeyboardInterrupt):
         surface(METRICS, folder=tmp_path, **options)
     STOP.clear()
@@ -196,7 +198,7 @@ def whole(tmp_path_factory: pytest.TempPathFactory) -> Path:
         ({"seed": 1}, "the directions differ"),
         ({"center": {name: torch.zeros_like(each) + 1 for name, each in mlp().named_parameters()}}, "the center"),
         ({"resolution": 5}, "the axes differ"),
-        ({"span": 2.0}, "the axes differ"),
+        ({"span": 2.0}, "the span and the axes differ"),
         ({"tolerance": 0.01}, "the tolerance differs"),
     ],
     ids=lambda each: each if isinstance(each, str) else None,
@@ -214,6 +216,103 @@ def test_another_surfaces_folder_is_refused_with_what_differs(
     with pytest.raises(SurfaceError, match=f"holds another surface: .*{differs}"):
         called(folder, **change)
     assert {path.name: path.read_bytes() for path in folder.iterdir() if path.name != POINTS} == before
+
+
+SCALE = 1.0
+
+
+def scaled(outputs: torch.Tensor) -> torch.Tensor:
+    return outputs * SCALE
+
+
+def through_a_helper(outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+    return nn.functional.cross_entropy(scaled(outputs), targets)
+
+
+class Slotted:
+    __slots__ = ("scale",)
+
+    def __init__(self, scale: float) -> None:
+        self.scale = scale
+
+    def __call__(self, outputs: torch.Tensor, targets: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(outputs * self.scale, targets)
+
+
+class Settable(nn.Module):
+    """A network whose attributes decide what it does."""
+
+    def __init__(self, **settings: Any) -> None:
+        super().__init__()
+        self.out = nn.Linear(5, 3)
+        self.scales, self.by_name, self.fixed = [1.0, 2.0], {"scale": 1.0}, torch.ones(3)
+        self._scale, self.act = 1.0, nn.functional.relu
+        self.every = [self.out]  # its weights are the surface's, and no setting
+        vars(self).update(settings)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        scale = self.scales[0] * self.by_name["scale"] * self._scale
+        return scale * self.fixed * self.act(self.out(x))
+
+
+def with_hook(factor: float) -> nn.Module:
+    model = seeded(Settable)
+    model.out.register_forward_hook(lambda module, args, output: output * factor)
+    return model
+
+
+PAIRS: dict[str, tuple[Callable[[], dict[str, Any]], Callable[[], dict[str, Any]], str]] = {
+    "a string": (
+        lambda: {"criterion": lambda x, y: nn.functional.cross_entropy(x, y, reduction="mean")},
+        lambda: {"criterion": lambda x, y: nn.functional.cross_entropy(x, y, reduction="sum")},
+        "the criterion differs",
+    ),
+    "slots": (lambda: {"criterion": Slotted(1.0)}, lambda: {"criterion": Slotted(2.0)}, "the criterion differs"),
+    "a hook": (lambda: {"make": lambda: with_hook(1.0)}, lambda: {"make": lambda: with_hook(2.0)}, "the model differs"),
+    "no hook": (lambda: {"make": lambda: with_hook(1.0)}, lambda: {"make": Settable}, "the model differs"),
+    "the span's fifth digit": (lambda: {"span": 1.0}, lambda: {"span": 1.00005}, "the span differs"),
+} | {
+    f"the model's {name}": (
+        lambda: {"make": Settable},
+        lambda name=name, value=value: {"make": lambda: Settable(**{name: value})},
+        "the model differs",
+    )
+    for name, value in {
+        "scales": [3.0, 2.0],
+        "by_name": {"scale": 2.0},
+        "fixed": 2 * torch.ones(3),
+        "_scale": 2.0,
+        "act": torch.tanh,
+    }.items()
+}
+
+
+@pytest.mark.parametrize("pair", PAIRS)
+def test_whatever_decides_a_loss_makes_another_surface_and_nothing_else_does(tmp_path: Path, pair: str) -> None:
+    first, other, differs = PAIRS[pair]
+    losses = called(tmp_path, **first()).losses
+    np.testing.assert_array_equal(called(tmp_path, **first()).losses, losses)
+    with pytest.raises(SurfaceError, match=f"holds another surface: {differs}"):
+        called(tmp_path, **other())
+
+
+def test_a_global_that_a_criterion_reads_through_a_helper_makes_another_surface(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for _ in range(2):
+        called(tmp_path, criterion=through_a_helper)
+    monkeypatch.setattr(sys.modules[__name__], "SCALE", 2.0)
+    with pytest.raises(SurfaceError, match="the criterion differs"):
+        called(tmp_path, criterion=through_a_helper)
+
+
+def test_weights_that_are_not_the_center_make_no_other_surface(tmp_path: Path) -> None:
+    center = {name: each.detach() for name, each in seeded(Settable).named_parameters()}
+    first = called(tmp_path, make=Settable, center=center)
+    model = Settable()
+    with torch.no_grad():
+        model.out.weight += 1
+    np.testing.assert_array_equal(called(tmp_path, make=lambda: model, center=center).losses, first.losses)
 
 
 def test_the_last_digit_of_a_direction_makes_no_other_surface(tmp_path: Path) -> None:

@@ -280,6 +280,19 @@ def test_a_shuffling_loader_moves_no_random_number_and_is_read_once(hill: Hill) 
     assert surface.walk.true_losses == pytest.approx(hill.trace.scalars["loss"], abs=1e-5)
 
 
+def test_a_loader_with_a_generator_of_its_own_draws_from_it_afterwards_as_if_nothing_had_been() -> None:
+    own = torch.Generator().manual_seed(5)
+    data = torch.utils.data.TensorDataset(torch.randn(20, 4), torch.randint(0, 3, (20,)))
+    sampler = torch.utils.data.RandomSampler(data, generator=torch.Generator().manual_seed(6))
+    for loader in (
+        torch.utils.data.DataLoader(data, batch_size=8, shuffle=True, generator=own),
+        torch.utils.data.DataLoader(data, batch_size=8, sampler=sampler),
+    ):
+        before = (loader.sampler.generator.get_state(), own.get_state())
+        explainer.loss_slice(nn.Linear(4, 3), nn.CrossEntropyLoss(), loader, resolution=3)
+        assert same((loader.sampler.generator.get_state(), own.get_state()), before)
+
+
 def test_a_surface_taken_while_a_recorder_runs_leaves_nothing_in_its_trace() -> None:
     def run(look: Callable[[nn.Module, nn.Module], None]) -> explainer.Trace:
         model = seeded(mlp)

@@ -60,7 +60,7 @@ def batch_gradients(
     """
     wanted = tuple(leaves.values()) if wanted is None else wanted
     for inputs, targets in problem.batches:
-        loss = problem.criterion(call_with(problem, leaves, inputs, buffers), targets)
+        loss = problem.criterion(call_with(problem, leaves, inputs, buffers), problem.given(targets))
         if not isinstance(loss, torch.Tensor) or not loss.requires_grad:
             raise SurfaceError(
                 "the loss has no gradient: the criterion returns a plain number, or something between the weights and "

@@ -49,14 +49,14 @@ def draw_surface(problem: Problem, asked: Asked, means: Means, tolerance: float 
     check_tolerance(tolerance)
     runs = read_runs(problem.model, asked.trace, asked.walk_steps)
     weights, whose = choose_center(problem, asked.center, runs)
-    try_out(problem, weights)
+    problem = try_out(problem, weights)
     shown = means.progress is True  # who is called is told of points only
     plane = find_plane(problem, asked.plane, runs, weights, asked.seed, shown=shown)
     plane = replace(plane, notes={"center": whose, **plane.notes})
     walks = measure_walks(problem, plane, runs, slopes=asked.slopes, shown=shown)
     least = 0.0 if plane.name in ("pca", "ends") else 1.0
     axes = grid_axes(asked.resolution, asked.span, [walk.path for walk in walks.values()], least=least)
-    return measure_surface(problem, plane, axes, walks, means, tolerance)
+    return measure_surface(problem, plane, axes, walks, means, tolerance, spanned=asked.span is not None)
 
 
 def measure_walks(
@@ -73,9 +73,15 @@ def measure_surface(
     walks: Mapping[str, Walk],
     means: Means,
     tolerance: float | None,
+    *,
+    spanned: bool,
 ) -> Surface:
-    """Return the losses at all points of a grid, u (U,) times v (V,), with what else is known."""
-    with gathering(problem, plane, axes, means, walks=walks, tolerance=tolerance) as evaluate:
+    """Return the losses at all points of a grid, u (U,) times v (V,), with what else is known.
+
+    Args:
+        spanned: Whether a user said how far the axes reach.
+    """
+    with gathering(problem, plane, axes, means, walks=walks, tolerance=tolerance, spanned=spanned) as evaluate:
         if evaluate.finished is not None:
             return evaluate.finished
         u, v = evaluate.axes

@@ -40,7 +40,7 @@ def judge(problem: Problem, outputs: Iterable[Any], loss: Loss = plain_loss) -> 
     """Return what is measured, from the outputs of each batch in turn."""
     sums, count = [0.0] * len(problem.names), 0
     for (_, targets), output in zip(problem.batches, outputs, strict=True):
-        size = size_of(targets)
+        size, targets = size_of(targets), problem.given(targets)
         sums[0] += size * float(loss(problem.criterion, output, targets))
         for place, metric in enumerate(problem.metrics.values(), 1):
             whole = output.contiguous() if isinstance(output, torch.Tensor) else output

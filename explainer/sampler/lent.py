@@ -46,7 +46,7 @@ class LentModel:
     """
 
     def __init__(self, problem: Problem, center: Tensors, directions: Sequence[Tensors], how: Shortcuts) -> None:
-        self._model, self.how = problem.model, how
+        self._model, self._given, self.how = problem.model, problem.given, how
         self._weights = MovingWeights(center, directions)
         self._buffers = [_Buffer.of(self._model, name) for name, _ in self._model.named_buffers()]
         self._batches = [[inputs] for inputs, _ in problem.batches]  # each in pieces
@@ -79,7 +79,7 @@ class LentModel:
         return found
 
     def _output(self, batch: Sequence[Any]) -> Any:
-        outputs = [call(self._model, piece) for piece in batch]
+        outputs = [call(self._model, self._given(piece)) for piece in batch]
         for buffer in self._buffers:
             buffer.put_back()
         return joined(outputs)

@@ -71,7 +71,7 @@ def loss_slice(
     t = axis(resolution, ends)
     runs = read_runs(problem.model, trace, walk_steps)
     base = _base(problem, trace, step, center)
-    try_out(problem, base.weights)
+    problem = try_out(problem, base.weights)
     rise = _rise(problem, base)
     line = _line(problem, rise, base, direction, to, seed)
     return _measured(problem, line, t, rise, base, measure_walks(problem, line, runs, slopes=slopes))

@@ -100,6 +100,7 @@ def gathering(
     *,
     walks: Mapping[str, Walk],
     tolerance: float | None,
+    spanned: bool,
 ) -> Iterator[Gathered]:
     """Evaluate points of a plane by the means that a user chose.
 
@@ -121,7 +122,7 @@ def gathering(
         tell = stack.enter_context(telling(means.progress))
         gathered = Gathered(source, len(problem.names), axes, tell)
         if means.folder is not None:
-            made_of = fingerprint(problem, plane, axes, walks, tolerance)
+            made_of = fingerprint(problem, plane, axes, walks, tolerance, spanned=spanned)
             gathered.finished = open_finished(Path(means.folder), made_of)
             if gathered.finished is None:
                 unfinished = Unfinished(Path(means.folder), made_of, len(plane.directions), len(problem.names))

@@ -5,12 +5,13 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import nn
+from torch.utils._pytree import tree_leaves, tree_map
 
 from explainer.errors import SurfaceError, unknown
 from explainer.recorder.guard import unheard
@@ -33,6 +34,7 @@ class Problem:
         batch_norm: "as is" takes the buffers that the model has; "re-estimated" runs the data through it first, at
             every point.
         training: Whether the model is evaluated in train mode, rather than in eval mode.
+        spoiling: Whether inputs or targets are written into, so that each call is given copies.
     """
 
     model: nn.Module
@@ -41,6 +43,11 @@ class Problem:
     metrics: Mapping[str, Metric] = field(default_factory=dict)
     batch_norm: str = "as is"
     training: bool = False
+    spoiling: bool = False
+
+    def given(self, batch: Any) -> Any:
+        """Return what a call is given of a batch's inputs or targets: them, or a copy of their tensors."""
+        return copied(batch) if self.spoiling else batch
 
     @property
     def examples(self) -> int:
@@ -93,13 +100,17 @@ def pose(
     return Problem(model, criterion, batches, dict(metrics or {}), batch_norm, mode == "train")
 
 
-def try_out(problem: Problem, weights: Mapping[str, torch.Tensor]) -> None:
+def try_out(problem: Problem, weights: Mapping[str, torch.Tensor]) -> Problem:
     """Run one batch, so that what cannot work is said before long work begins.
+
+    Returns:
+        The problem, with what was seen of it: whether it spoils its data.
 
     Raises:
         SurfaceError: The criterion, or a metric, gives no single number.
     """
-    inputs, targets = problem.batches[0]
+    inputs, targets = copied(problem.batches[0])
+    before = _versions((inputs, targets))
     with kept(problem.model, training=problem.training), torch.no_grad():
         outputs = call_with(problem, weights, inputs)
         for name, function in {"the criterion": problem.criterion, **problem.metrics}.items():
@@ -110,6 +121,18 @@ def try_out(problem: Problem, weights: Mapping[str, torch.Tensor]) -> None:
                     f"{name} gives {tuple(value.shape)} numbers for a batch, and a surface needs one: their mean over "
                     f"examples{hint}"
                 )
+    return replace(problem, spoiling=_versions((inputs, targets)) != before)
+
+
+def copied(batch: Any) -> Any:
+    """Return a batch's inputs or targets with copies of their tensors."""
+    return tree_map(lambda leaf: leaf.clone() if isinstance(leaf, torch.Tensor) else leaf, batch)
+
+
+def _versions(batch: Any) -> list[int]:
+    """Return how often each tensor was written into; those of inference mode cannot be."""
+    leaves = tree_leaves(batch)
+    return [leaf._version for leaf in leaves if isinstance(leaf, torch.Tensor) and not leaf.is_inference()]
 
 
 def size_of(batch: Any) -> int:
@@ -139,7 +162,7 @@ def call_with(
     if buffers is None:
         buffers = {name: buffer.clone() for name, buffer in problem.model.named_buffers()}
     with lent(problem.model, {**weights, **buffers}):
-        return call(problem.model, inputs)
+        return call(problem.model, problem.given(inputs))
 
 
 @contextmanager
@@ -203,7 +226,7 @@ def _read(data: Any) -> tuple[tuple[Any, Any], ...]:
     if isinstance(data, tuple):
         batches: tuple[Any, ...] = (data,)
     elif isinstance(data, Iterable) and not isinstance(data, torch.Tensor | np.ndarray | Mapping | str):
-        with same_chance():
+        with same_chance(), _same_generators(data):
             batches = tuple(data)
     else:
         raise SurfaceError(f"the data are {_said(data)}; {_WANTED}")
@@ -222,6 +245,26 @@ def _read(data: Any) -> tuple[tuple[Any, Any], ...]:
         if size == 0:
             raise SurfaceError(f"batch {number} of the data is empty: it has no example")
     return tuple((inputs, targets) for inputs, targets in batches)
+
+
+@contextmanager
+def _same_generators(data: Any) -> Iterator[None]:
+    """Leave the random numbers as they are that a loader draws from generators of its own."""
+    parts = [data, *(getattr(data, name, None) for name in ("sampler", "batch_sampler", "dataset"))]
+    parts.append(getattr(parts[2], "sampler", None))
+    held = [value for part in parts for value in getattr(part, "__dict__", {}).values()]
+    torchs = [(each, each.get_state()) for each in held if isinstance(each, torch.Generator)]
+    numpys = [(each.bit_generator, each.bit_generator.state) for each in held if isinstance(each, np.random.Generator)]
+    pythons = [(each, each.getstate()) for each in held if isinstance(each, random.Random)]
+    try:
+        yield
+    finally:
+        for generator, state in torchs:
+            generator.set_state(state)
+        for bits, there in numpys:
+            bits.state = there
+        for chance, then in pythons:
+            chance.setstate(then)
 
 
 _WANTED = "give (inputs, targets) as a tuple, or batches of them as a list or a loader"

@@ -81,7 +81,7 @@ def _draw(problem: Problem, asked: Asked, steps: Any, means: Means, tolerance: f
     (run,) = read_runs(problem.model, {"walk": asked.trace}, asked.walk_steps)
     places = _places(run, steps)
     _, last = last_finite(run, problem.model)
-    try_out(problem, last)
+    problem = try_out(problem, last)
     about_last = find_plane(problem, asked.plane, (run,), last, asked.seed, shown=means.progress is True)
     surfaces, losses = [], []
     for number, place in enumerate(places):
@@ -92,7 +92,7 @@ def _draw(problem: Problem, asked: Asked, steps: Any, means: Means, tolerance: f
             folder=None if means.folder is None else Path(means.folder) / f"{number:03d}",
             progress=_part_of(means.progress, number, len(places)),
         )
-        surfaces.append(measure_surface(problem, around, axes, {}, own, tolerance))
+        surfaces.append(measure_surface(problem, around, axes, {}, own, tolerance, spanned=True))
         losses.append(float(Evaluator(problem, weights, ())(np.empty((1, 0)))[0, 0]))
     return SurfaceSequence(run.steps[places], tuple(surfaces), np.array(losses))
 

@@ -428,6 +428,22 @@ def line(axes: Axes, label: str) -> tuple[np.ndarray, np.ndarray]:
     return np.asarray(found.get_xdata()), np.asarray(found.get_ydata())
 
 
+@pytest.mark.parametrize("figure", [plots.surface, plots.mountain])
+def test_a_walk_that_ends_where_it_started_has_one_label_for_both(figure: Any) -> None:
+    axes = figure(make_surface({"walk": make_walk([(1.0, 0.5)] * 3)}))
+    axes = space_of(axes) if figure is plots.mountain else axes
+    assert [text.get_text() for text in axes.texts if re.match("start|end", text.get_text())] == ["start and end"]
+
+
+@pytest.mark.parametrize("slope", [0.05, -0.05, 0.0, 1.5, -1.5])
+def test_the_slope_and_the_loss_of_a_slice_are_not_written_over_each_other(slope: float) -> None:
+    axes = plots.slice(make_slice(slope=slope))
+    axes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts if re.match("slope|step 2: loss", text.get_text())]
+    assert len(boxes) == 2 and not boxes[0].overlaps(boxes[1])
+    assert all(axes.bbox.x0 <= box.x0 and box.x1 <= axes.bbox.x1 for box in boxes)
+
+
 @pytest.mark.parametrize("slope", [1.5, -0.7, 0.0])
 def test_the_curve_is_the_slices_and_the_dashed_line_its_tangent(slope: float) -> None:
     slice_ = make_slice(slope=slope)

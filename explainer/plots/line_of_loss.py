@@ -18,6 +18,8 @@ GETTING = (
     "slice_ = explainer.loss_slice(model, criterion, (inputs, targets), trace=trace, step=40), "
     "or explainer.lessons.lesson_slice('digits', step=40)"
 )
+# Along the tangent, 1 being its higher end, where there is most room.
+_ALONG = (0.6, 0.75, 0.9, 0.45, -0.3, -0.45, -0.6, -0.8)
 
 
 def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs the builtin
@@ -66,8 +68,8 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
         dots: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
         ax.plot(walk.path[:, 0], own[name], color=theme.quiet, alpha=0.75, label=label, zorder=2, **dots)
     _frame(ax, slice_, [own[name][inside(slice_, walk)] for name, walk in slice_.walks.items()])
-    _draw_tangent(ax, slice_, theme)
     _draw_points(ax, slice_, theme)
+    _draw_tangent(ax, slice_, theme)
     ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
     entries = ax.get_legend_handles_labels()[0]
     rows = legend_row(ax, entries, theme) if len(entries) > 1 else 0
@@ -104,7 +106,7 @@ def _frame(ax: Axes, slice_: Slice, own: Sequence[NDArray[np.float64]]) -> None:
 
 
 def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
-    """Draw the tangent as far as the frame reaches, and write its slope beside it."""
+    """Draw the tangent as far as the frame reaches, and write its slope beside it, clear of what is written already."""
     if not np.isfinite([slice_.loss, slice_.slope]).all():
         return
     low, high = ax.get_ylim()
@@ -115,10 +117,10 @@ def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
     heights = slice_.loss + slice_.slope * ends
     ax.plot(ends, heights, color=GRADIENT, linewidth=2.2, linestyle=(0, (6, 2.5)), zorder=4)
     rising = slice_.slope >= 0
-    across = ends[1 if rising else 0] * 0.6  # towards the end that is higher, where there is room above
-    ax.annotate(
+    taken = [text.get_window_extent().padded(4) for text in ax.texts]
+    label = ax.annotate(
         f"slope {number(slice_.slope)}",
-        (across, slice_.loss + slice_.slope * across),
+        (0.0, slice_.loss),
         (-6 if rising else 6, 5),
         textcoords="offset points",
         ha="right" if rising else "left",
@@ -129,6 +131,12 @@ def _draw_tangent(ax: Axes, slice_: Slice, theme: Theme) -> None:
         bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.8, "pad": 1.5},
         zorder=6,
     )
+    for share in _ALONG:
+        across = ends[1 if rising == (share > 0) else 0] * abs(share)
+        label.xy = (across, slice_.loss + slice_.slope * across)
+        box = label.get_window_extent()
+        if ax.bbox.fully_containsx(box.x0) and not any(map(box.overlaps, taken)):
+            return
 
 
 def _draw_points(ax: Axes, slice_: Slice, theme: Theme) -> None:

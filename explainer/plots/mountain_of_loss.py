@@ -21,7 +21,7 @@ from explainer.plots.relief import Relief, best_side, relief_of
 from explainer.plots.room_of_mountain import Arrow, View, space_of
 from explainer.plots.style import entitle, legend_row, lines_of, prepare
 from explainer.plots.surface_words import check, inside, losses_of, remarks
-from explainer.plots.walks import DARK_EDGE, LIGHT_EDGE, free_side, legend_entry, style_of, write_beside
+from explainer.plots.walks import DARK_EDGE, LIGHT_EDGE, free_side, legend_entry, names_of_ends, style_of, write_beside
 from explainer.surface import Surface, Walk
 from explainer.theme import GRADIENT, Theme
 
@@ -222,7 +222,7 @@ def _name_ends(space: Any, paths: Sequence[Floats]) -> None:
     flat = np.column_stack([across, up])
     spots = (space.transData.transform(flat) - [frame.x0, frame.y0]) * to_points
     seen = spots[np.isfinite(spots).all(axis=1)]
-    for place, words in ((0, "start"), (-1, "end"))[: 2 if len(paths) == 1 else 1]:
+    for place, words in names_of_ends(paths):
         if np.isfinite(spots[place]).all():
             beside = free_side(spots[place], seen, np.array([frame.width, frame.height]) * to_points, words)
             write_beside(space, flat[place], beside, words, clip=False)

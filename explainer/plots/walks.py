@@ -85,9 +85,19 @@ def mark_ends(ax: Axes, walks: Sequence[Walk]) -> None:
         ax.plot(*walk.path[-1:].T, **star, markeredgecolor=_around(colour), **edged)
     everything = np.concatenate([walk.path for walk in walks] or [np.empty((0, 2))])
     everything = everything[np.isfinite(everything).all(axis=1)]
-    for place, words in ((0, "start"), (-1, "end"))[: 2 if len(walks) == 1 else 1]:
-        if walks and len(walks[0]) and np.isfinite(walks[0].path[place]).all():
+    for place, words in names_of_ends([walk.path for walk in walks]):
+        if np.isfinite(walks[0].path[place]).all():
             _label(ax, walks[0].path[place], everything, words)
+
+
+def names_of_ends(paths: Sequence[NDArray[np.float64]]) -> tuple[tuple[int, str], ...]:
+    """Return which steps have words, and which: the first walk's start, and a single one's end; each walk (S, D)."""
+    if not paths or not len(paths[0]):
+        return ()
+    if len(paths) > 1:
+        return ((0, "start"),)
+    (path,) = paths
+    return ((0, "start and end"),) if np.array_equal(path[0], path[-1]) else ((0, "start"), (-1, "end"))
 
 
 def _label(ax: Axes, point: NDArray[np.float64], path: NDArray[np.float64], words: str) -> None:

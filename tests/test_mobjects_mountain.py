@@ -18,7 +18,7 @@ from explainer.mobjects import mountain_axes, mountain_things, shades  # noqa: E
 from explainer.mobjects.level_lines import level_lines, round_levels  # noqa: E402
 from explainer.mobjects.mountain import SHADE, Mountain  # noqa: E402
 from explainer.mobjects.mountain_brush import LIFT, Brush, Faces  # noqa: E402
-from explainer.mobjects.mountain_cover import Cut  # noqa: E402
+from explainer.mobjects.mountain_cover import Cut, hide  # noqa: E402
 from explainer.mobjects.mountain_view import View  # noqa: E402
 from explainer.surface import Surface, Walk  # noqa: E402
 from tests.depth_buffer import DepthBuffer, turned  # noqa: E402
@@ -150,7 +150,8 @@ def test_the_path_stems_and_arrows_are_cut_where_something_is_nearer() -> None:
         shown.set_arrows(0.4, 0.7, [(0.8, 0.3), (-0.6, 0.5)], colours=["#FFFFFF", "#E69F00"])
         buffer, brush = referee(shown, everything(shown)), Brush(None, shown.screen())  # type: ignore[arg-type]
         for stroke in mountain_things.strokes(shown):
-            cut = Cut(stroke, brush, shown.ground(), [])
+            cut = Cut(stroke, brush, [])
+            hide([cut], brush, shown.ground())
             middles = turned((cut.points[1:] + cut.points[:-1]) / 2, azimuth, elevation)
             own = middles[:, 2] + LIFT * stroke.width / float(shown.zoom)
             moves = np.array([(0, 0), (0, 0.015), (0, -0.015), (0.01, 0), (-0.01, 0)])
@@ -172,7 +173,8 @@ def test_the_balls_own_path_passes_before_it_or_behind_it() -> None:
     for nearer, expected in ((0.2, 1), (-0.2, 0)):
         point = ball.middle(brush.screen) + nearer * shown.view.toward
         shown.path = np.array([point, point + np.array([0.01, 0, 0])]) / shown.scales + [0.5, 0.75, shown.floor]
-        cut = Cut(mountain_things.strokes(shown.walk_to(1))[0], brush, shown.ground(), [ball])
+        cut = Cut(mountain_things.strokes(shown.walk_to(1))[0], brush, [ball])
+        hide([cut], brush, shown.ground())
         assert set(cut.after) == {expected}
 
 

@@ -31,7 +31,8 @@ def paint_things(brush: Brush, ground: Ground, faces: Faces, strokes: Sequence[S
         faces: All that was painted of the ground, from the farthest to the nearest.
     """
     ordered = sorted(balls, key=lambda ball: ball.nearest(brush.screen))
-    cut = [Cut(stroke, brush, ground, ordered) for stroke in strokes]
+    cut = [Cut(stroke, brush, ordered) for stroke in strokes]
+    hide(cut, brush, ground)
     cut.sort(key=lambda each: (each.stroke.rank, float(each.depths.mean())))
     for each in cut:
         each.paint_ghost(brush)
@@ -42,24 +43,33 @@ def paint_things(brush: Brush, ground: Ground, faces: Faces, strokes: Sequence[S
             _paint_ball(brush, ordered[place], faces)
 
 
+def hide(cut: Sequence[Cut], brush: Brush, ground: Ground) -> None:
+    """Find which pieces the ground hides, of all strokes at once: asked one by one, rays cost eight times as much."""
+    if not cut:
+        return
+    hidden = ground.hidden(np.concatenate([each.lifted(brush) for each in cut]), brush.screen.view)
+    ends = np.cumsum([len(each.seen) for each in cut])
+    for each, part in zip(cut, np.split(hidden, ends[:-1]), strict=True):
+        each.seen = ~part
+
+
 class Cut:
     """A stroke in fine pieces, each seen or hidden.
 
     Attributes:
         points: (piece + 1, 3) their ends.
-        seen: (piece,) whether the ground leaves it to be seen.
+        seen: (piece,) whether the ground leaves it to be seen; all, until `hide` has looked.
         depths: (piece,) how near it is.
         after: (piece,) how many of the balls, from the farthest, are painted before it.
     """
 
-    def __init__(self, stroke: Stroke, brush: Brush, ground: Ground, balls: Sequence[Ball]) -> None:
-        """Cut a stroke where the ground hides it, and where it passes before a ball."""
+    def __init__(self, stroke: Stroke, brush: Brush, balls: Sequence[Ball]) -> None:
+        """Cut a stroke finely, and where it passes before a ball."""
         screen = brush.screen
         self.stroke = stroke
         self.points = finely(stroke.points, FINE / screen.unit)
-        middles = (self.points[1:] + self.points[:-1]) / 2
-        lifted = middles + LIFT * stroke.width / screen.unit * screen.view.toward
-        self.seen = ~ground.hidden(lifted, screen.view)
+        middles = self.middles()
+        self.seen = np.ones(len(middles), np.bool_)
         self.depths = screen.depth(middles)
         self.after = np.zeros(len(middles), np.int64)
         flat = screen.place(middles)
@@ -67,6 +77,15 @@ class Cut:
             apart = np.linalg.norm(flat - screen.place(ball.middle(screen)), axis=1)
             meets = apart < ball.radius + stroke.width + CASING
             self.after[meets & (self.depths > ball.nearest(screen))] = place + 1
+
+    def middles(self) -> Array:
+        """Return the middles of the pieces, (piece, 3)."""
+        return np.asarray((self.points[1:] + self.points[:-1]) / 2)
+
+    def lifted(self, brush: Brush) -> Array:
+        """Return the middles a little nearer to the viewer, (piece, 3): what lies on the ground is not in it."""
+        screen = brush.screen
+        return np.asarray(self.middles() + LIFT * self.stroke.width / screen.unit * screen.view.toward)
 
     def paint_ghost(self, brush: Brush) -> None:
         """Paint faintly what is hidden."""

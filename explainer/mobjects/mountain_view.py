@@ -117,8 +117,8 @@ class Ground:
     def height(self, x: npt.ArrayLike, y: npt.ArrayLike) -> Array:
         """Return the ground's height at points, (…); NaN beside it and in holes."""
         column, row = self._place(self.x, x), self._place(self.y, y)
-        left = np.clip(np.nan_to_num(column), 0, len(self.x) - 2).astype(int)
-        low = np.clip(np.nan_to_num(row), 0, len(self.y) - 2).astype(int)
+        left = np.fmin(np.fmax(column, 0), len(self.x) - 2).astype(int)  # 0 where there is no ground: it stays NaN
+        low = np.fmin(np.fmax(row, 0), len(self.y) - 2).astype(int)
         right_by, up_by = column - left, row - low
         lower = (1 - right_by) * self.z[low, left] + right_by * self.z[low, left + 1]
         upper = (1 - right_by) * self.z[low + 1, left] + right_by * self.z[low + 1, left + 1]

@@ -112,16 +112,18 @@ def render(
     except OSError as error:
         raise ExplainerError(f"{output} cannot be made: {error.strerror}") from error
     with ThreadPoolExecutor(max_workers=min(jobs or cores(), len(scenes)) or 1) as pool:
-        futures = {pool.submit(crew.film, scene): scene for scene in scenes}
+        # Films of surfaces take longest: begun last, one of them would go on alone.
+        first = sorted(range(len(scenes)), key=lambda place: not scenes[place].surfaces)
+        futures = {place: pool.submit(crew.film, scenes[place]) for place in first}
         try:
-            for future in as_completed(futures):
+            for future in as_completed(futures.values()):
                 if done is not None:
                     done(future.result())
         except BaseException:  # Ctrl-C too: no film goes on that nobody waits for
             crew.stop()
             pool.shutdown(wait=True, cancel_futures=True)
             raise
-    return [future.result() for future in futures]
+    return [futures[place].result() for place in range(len(scenes))]
 
 
 @dataclass

@@ -289,7 +289,8 @@ run_tests() {
     # What lint found does not keep the tests from running; their closing line is the last one.
     linted=0
     lint || linted=1
-    "$python" -m pytest || exit $?
+    # A file's tests stay together: they share what they recorded.
+    "$python" -m pytest -n auto --dist loadfile || exit $?
     [ $linted = 0 ] || { warn "explainer: the tests pass, but ruff or mypy found something (above)" && exit 1; }
 }
 

@@ -20,76 +20,79 @@ ROOT = Path(__file__).parent.parent
 # `explainer` is what the package itself says, such as its version.
 # "lazily" is for imports inside functions: what stands there may load heavy packages, but only when it is called.
 TABLE = """
-file or folder                | when it is loaded                                                        | lazily
-------------------------------|--------------------------------------------------------------------------|--------------
-explainer/__init__.py         |                                                                          | anything
-explainer/errors.py           |                                                                          |
-explainer/theme.py            |                                                                          |
-explainer/architecture.py     |                                                                          |
-explainer/statistics.py       | numpy                                                                    |
-explainer/moments.py          | numpy numba statistics                                                   |
-explainer/storage.py          | numpy                                                                    |
-explainer/untrusted.py        |                                                                          |
-explainer/shard_file.py       | numpy storage statistics untrusted                                       |
-explainer/folder.py           | storage shard_file untrusted                                             |
-explainer/recordings.py       | numpy storage                                                            |
-explainer/ranks.py            | numpy storage recordings folder statistics                               |
-explainer/arena.py            | numpy storage                                                            |
-explainer/writer.py           | numpy storage arena statistics architecture                              |
-explainer/trace.py            | numpy storage recordings ranks statistics architecture                   | pandas
-explainer/recorder            | explainer torch numpy trace storage writer statistics moments architecture |
-explainer/flow.py             | numpy trace                                                              |
-explainer/units.py            | numpy trace                                                              |
-explainer/baseline.py         | trace                                                                    |
-explainer/operations.py       | numpy                                                                    |
-explainer/stages.py           | architecture                                                             |
-explainer/laps.py             | numpy trace                                                              |
-explainer/reach.py            | numpy trace flow stages                                                  |
-explainer/chain.py            | numpy trace architecture operations                                      |
-explainer/change.py           | numpy trace chain operations                                             |
-explainer/predictions.py      | numpy trace                                                              |
-explainer/scores.py           | numpy trace operations                                                   |
-explainer/regression.py       | numpy trace                                                              |
-explainer/cross_entropy.py    | numpy trace predictions regression                                       |
-explainer/walk.py             | numpy                                                                    |
-explainer/surface.py          | numpy walk                                                              | surface_folder
-explainer/array_file.py       | numpy storage untrusted                                                  |
-explainer/surface_folder.py   | numpy surface array_file untrusted                                       |
-explainer/sampler             | explainer torch numpy trace recordings surface recorder                  | scipy
-explainer/sampler/resuming.py | numpy surface untrusted                                                  |
-explainer/sampler/telling.py  |                                                                          | rich
-explainer/verify              | torch numpy trace recorder architecture                                  |
-explainer/verify/__init__.py  | trace                                                                    | numpy numpy
-explainer/verify/report.py    |                                                                          |
-explainer/verify/comparing.py | numpy                                                                    |
-explainer/lessons             | torch numpy trace recorder sampler                                       | sklearn
-explainer/lessons/__init__.py | explainer trace                                                          |
-explainer/lessons/catalogue.py |                                                                         |
-explainer/lessons/own_axes.py | numpy trace                                                              |
-explainer/lessons/teaching.py | torch trace surface sampler                                              |
-explainer/lessons/surfaces.py | numpy trace surface                                                      | sampler
-explainer/lessons/vision.py   | torch                                                                    |
-explainer/plots               | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline     |
-explainer/mobjects            | manim cairo svgelements numpy trace theme flow surface architecture stages| lessons typst
-explainer/mobjects/factors.py | manim numpy theme chain operations                                       |
-explainer/mobjects/flow_words.py | trace reach                                                           |
-explainer/mobjects/layer_row.py | manim numpy theme reach                                                |
-explainer/mobjects/symbols.py | architecture operations                                                  |
-explainer/page                | numpy trace theme flow chain surface                                     |
-explainer/subtitles.py        |                                                                          | srt
-explainer/render              | theme subtitles                                                          | av PIL manim_slides
-explainer/filming.py          |                                                                          | manim subtitles
-explainer/mobjects/captions.py |  subtitles                                                              |
-explainer/testing             | numpy trace architecture units                                           | verify
-explainer/pytest_plugin.py    | pytest explainer                                                         | testing
-explainer/integrations        |                                                                          | anything
-explainer/doctor.py           |                                                                          | torch lessons
-explainer/cli                 | explainer click render                                                   | anything
-explainer/__main__.py         | cli                                                                      |
-scenes                        | manim numpy trace theme flow chain surface mobjects predictions baseline change scores laps |
-scenes/gradient_flow.py       | manim numpy theme mobjects reach                                         |
-scenes/function_approximation.py | manim numpy theme mobjects regression                                 |
-scenes/loss_functions.py      | manim numpy trace theme mobjects regression cross_entropy                |
+file or folder                   | when it is loaded                                          | lazily
+---------------------------------|------------------------------------------------------------|-----------
+explainer/__init__.py            |                                                            | anything
+explainer/errors.py              |                                                            |
+explainer/theme.py               |                                                            |
+explainer/architecture.py        |                                                            |
+explainer/statistics.py          | numpy                                                      |
+explainer/moments.py             | numpy numba statistics                                     |
+explainer/storage.py             | numpy                                                      |
+explainer/untrusted.py           |                                                            |
+explainer/shard_file.py          | numpy storage statistics untrusted                         |
+explainer/folder.py              | storage shard_file untrusted                               |
+explainer/recordings.py          | numpy storage                                              |
+explainer/ranks.py               | numpy storage recordings folder statistics                 |
+explainer/arena.py               | numpy storage                                              |
+explainer/writer.py              | numpy storage arena statistics architecture                |
+explainer/trace.py               | numpy storage recordings ranks statistics architecture     | pandas
+explainer/recorder               | explainer torch numpy trace storage writer statistics moments architecture |
+explainer/flow.py                | numpy trace                                                |
+explainer/units.py               | numpy trace                                                |
+explainer/baseline.py            | trace                                                      |
+explainer/operations.py          | numpy                                                      |
+explainer/stages.py              | architecture                                               |
+explainer/laps.py                | numpy trace                                                |
+explainer/reach.py               | numpy trace flow stages                                    |
+explainer/chain.py               | numpy trace architecture operations                        |
+explainer/change.py              | numpy trace chain operations                               |
+explainer/predictions.py         | numpy trace                                                |
+explainer/scores.py              | numpy trace operations                                     |
+explainer/regression.py          | numpy trace                                                |
+explainer/cross_entropy.py       | numpy trace predictions regression                         |
+explainer/walk.py                | numpy                                                      |
+explainer/surface.py             | numpy walk                                                 | surface_folder
+explainer/array_file.py          | numpy storage untrusted                                    |
+explainer/surface_folder.py      | numpy surface array_file untrusted                         |
+explainer/sampler                | explainer torch numpy trace recordings surface recorder    | scipy
+explainer/sampler/resuming.py    | numpy surface untrusted                                    |
+explainer/sampler/telling.py     |                                                            | rich
+explainer/verify                 | torch numpy trace recorder architecture                    |
+explainer/verify/__init__.py     | trace                                                      | numpy numpy
+explainer/verify/report.py       |                                                            |
+explainer/verify/comparing.py    | numpy                                                      |
+explainer/lessons                | torch numpy trace recorder sampler                         | sklearn
+explainer/lessons/__init__.py    | explainer trace                                            |
+explainer/lessons/catalogue.py   |                                                            |
+explainer/lessons/own_axes.py    | numpy trace                                                |
+explainer/lessons/teaching.py    | torch trace surface sampler                                |
+explainer/lessons/surfaces.py    | numpy trace surface                                        | sampler
+explainer/lessons/vision.py      | torch                                                      |
+explainer/plots                  | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline |
+explainer/mobjects               | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
+explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
+explainer/mobjects/flow_words.py | trace reach                                                |
+explainer/mobjects/layer_row.py  | manim numpy theme reach                                    |
+explainer/mobjects/symbols.py    | architecture operations                                    |
+explainer/page                   | numpy trace theme flow chain surface                       |
+explainer/subtitles.py           |                                                            | srt
+explainer/render                 | theme subtitles                                            | av PIL manim_slides
+explainer/filming.py             |                                                            | manim subtitles
+explainer/mobjects/captions.py   | subtitles                                                  |
+explainer/testing                | numpy trace architecture units                             | verify
+explainer/pytest_plugin.py       | pytest explainer                                           | testing
+explainer/integrations           |                                                            | anything
+explainer/doctor.py              |                                                            | torch lessons
+explainer/cli                    | explainer click render                                     | anything
+explainer/__main__.py            | cli                                                        |
+scenes                           | manim numpy trace theme flow chain surface mobjects predictions baseline |
+scenes/gradient_flow.py          | manim numpy theme mobjects reach                           |
+scenes/function_approximation.py | manim numpy theme mobjects regression                      |
+scenes/loss_functions.py         | manim numpy trace theme mobjects regression cross_entropy  |
+scenes/ripple.py                 | manim numpy trace theme mobjects chain change              |
+scenes/logits_to_loss.py         | manim numpy trace theme mobjects scores                    |
+scenes/training_loop.py          | manim numpy trace theme mobjects baseline laps             |
 """
 
 

@@ -70,7 +70,7 @@ explainer/lessons/teaching.py    | torch trace surface sampler                  
 explainer/lessons/surfaces.py    | numpy trace surface                                        | sampler
 explainer/lessons/vision.py      | torch                                                      |
 explainer/plots                  | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline |
-explainer/mobjects               | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
+explainer/mobjects         | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |
 explainer/mobjects/layer_row.py  | manim numpy theme reach                                    |

@@ -11,6 +11,7 @@ import numpy.typing as npt
 from explainer.errors import TraceError
 from explainer.predictions import PROBE_LINE, read_predictions
 from explainer.regression import output_layer
+from explainer.scores import log_softmax
 from explainer.trace import Trace
 
 Array = npt.NDArray[np.float64]
@@ -112,8 +113,7 @@ def log_probabilities(outputs: Array, kind: str) -> Array:
     if kind == "Softmax":
         with np.errstate(divide="ignore"):
             return np.asarray(np.log(outputs))
-    shifted = outputs - outputs.max(axis=-1, keepdims=True)  # so that no exp is too large
-    return np.asarray(shifted - np.log(np.exp(shifted).sum(axis=-1, keepdims=True)))
+    return log_softmax(outputs)
 
 
 def _last_batch(trace: Trace, layer: str, name: str) -> tuple[Any, Array, Any, Array | None]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explainer.errors import TraceError
+from explainer.scores import softmax
 from explainer.trace import Trace
 
 Array = npt.NDArray[np.float64]
@@ -113,8 +114,7 @@ def _probabilities(trace: Trace, layer: str, outputs: Array) -> tuple[Array, str
     elif kind == "Softmax":
         found, how = outputs, "probabilities as recorded"
     else:
-        scores = np.exp(outputs - outputs.max(axis=-1, keepdims=True))
-        return scores / scores.sum(axis=-1, keepdims=True), "softmax of the recorded scores"
+        return softmax(outputs), "softmax of the recorded scores"
     sums = found.sum(axis=-1)
     off = np.nan_to_num(np.abs(sums - 1))  # a run that diverged has no sums
     if off.max() > 1e-3:

@@ -47,10 +47,10 @@ explainer/laps.py                | numpy trace                                  
 explainer/reach.py               | numpy trace flow stages                                    |
 explainer/chain.py               | numpy trace architecture operations                        |
 explainer/change.py              | numpy trace chain operations                               |
-explainer/predictions.py         | numpy trace                                                |
+explainer/predictions.py         | numpy trace scores                                         |
 explainer/scores.py              | numpy trace operations                                     |
 explainer/regression.py          | numpy trace                                                |
-explainer/cross_entropy.py       | numpy trace predictions regression                         |
+explainer/cross_entropy.py       | numpy trace predictions regression scores                  |
 explainer/walk.py                | numpy                                                      |
 explainer/surface.py             | numpy walk                                                 | surface_folder
 explainer/array_file.py          | numpy storage untrusted                                    |

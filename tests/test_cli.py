@@ -590,7 +590,7 @@ def test_without_manim_the_demo_draws_and_says_which_films_it_left_out(
     monkeypatch.setattr(studio.crew, "find_spec", lambda name: None)
     code, out, err = call("demo", "-o", tmp_path)
     assert code == 0
-    assert "left out the films ChainRule, DigitLearning, LossMountain, GradientFlow: a film needs manim" in err
+    assert "left out the films ChainRule, DigitLearning, GradientFlow: a film needs manim" in err
     assert "./do setup" in err
     assert f"Look first at {tmp_path / 'loss.png'}" in out
     expected = {

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
 FILMS = {
     "ChainRule": "how a gradient gets from the loss to the first weights, factor by factor",
     "DigitLearning": "how the network learns to see a four",
-    "LossMountain": "which way is up, and which way training goes",
     "GradientFlow": "how much of the gradient reaches the first layers, and what comes of it",
 }
 _DRAWN = (".png", ".svg", ".pdf")

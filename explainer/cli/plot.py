@@ -50,6 +50,13 @@ Examples:
 @click.option("--azim", type=float, help="For mountain: from which side it looks, in degrees.")
 @click.option("--theme", default="light", show_default=True, help="light or dark.")
 @click.option(
+    "--style",
+    type=click.Choice(["slide", "paper", "notebook"]),
+    default="slide",
+    show_default=True,
+    help="What the figure is made for: its size, and that of its text.",
+)
+@click.option(
     "--dpi",
     type=click.FloatRange(10, 2400),
     default=240,
@@ -64,6 +71,7 @@ def plot_figure(
     traces: tuple[str, ...],
     outputs: tuple[Path, ...],
     theme: str,
+    style: str,
     dpi: float,
     listing: bool,
     quiet: bool,
@@ -91,7 +99,7 @@ def plot_figure(
     making, drawing = _sorted(found, {name: value for name, value in options.items() if value is not None})
     with speech.progress(quiet=quiet) as advance:
         subject = SUBJECTS[found.of].get(traces, advance, **making)
-    files = draw(found, subject, outputs, theme=theme, dpi=dpi, **drawing)
+    files = draw(found, subject, outputs, theme=theme, style=style, dpi=dpi, **drawing)
     if as_json:
         speech.say_json(
             {"figure": found.name, "files": [{"file": str(file), "bytes": file.stat().st_size} for file in files]}
@@ -117,7 +125,9 @@ def _sorted(figure: Figure, options: dict[str, Any]) -> tuple[dict[str, Any], di
     return chosen, {name: value for name, value in options.items() if name not in chosen}
 
 
-def draw(figure: Figure, subject: Any, outputs: tuple[Path, ...], *, dpi: float = 240, **options: Any) -> list[Path]:
+def draw(
+    figure: Figure, subject: Any, outputs: tuple[Path, ...], *, dpi: float = 240, style: str = "slide", **options: Any
+) -> list[Path]:
     """Draw a figure once and save it to several files, in matplotlib's own settings rather than the user's.
 
     Args:
@@ -128,17 +138,17 @@ def draw(figure: Figure, subject: Any, outputs: tuple[Path, ...], *, dpi: float 
     """
     import matplotlib as mpl
     from matplotlib.figure import Figure as Canvas
-    from matplotlib.layout_engine import ConstrainedLayoutEngine
 
     from explainer.plots.saving import kind_of, save
-    from explainer.plots.style import HEIGHT, WIDTH
+    from explainer.plots.style import STYLES, layout
 
     for output in outputs:
         kind_of(output)
     with mpl.rc_context():
         mpl.rcdefaults()
-        canvas = Canvas(figsize=(WIDTH, HEIGHT), layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12))
-        axes = figure.draw(subject, ax=canvas.add_subplot(), **options)
+        size = STYLES[style]
+        canvas = Canvas(figsize=(size.width, size.height), layout=layout())
+        axes = figure.draw(subject, ax=canvas.add_subplot(), style=style, **options)
         return [save(axes, output, dpi=dpi) for output in outputs]
 
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from explainer.plots.bars_of_layers import gradient_flow as gradient_flow
     from explainer.plots.curve_of_loss import loss as loss
     from explainer.plots.curves_of_rates import learning_rates as learning_rates
+    from explainer.plots.describing import describe as describe
     from explainer.plots.image_and_classes import classification as classification
     from explainer.plots.line_of_loss import slice as slice  # noqa: A004 – a figure, reached as plots.slice
     from explainer.plots.map_of_loss import surface as surface
@@ -63,7 +64,9 @@ FIGURES = {
     )
 }
 
-__all__ = ["FIGURES", "Figure", "find", "save", *FIGURES]
+_VERBS = {"describe": "describing", "save": "saving"}
+
+__all__ = ["FIGURES", "Figure", "describe", "find", "save", *FIGURES]
 
 
 def find(name: str) -> Figure:
@@ -79,8 +82,8 @@ def find(name: str) -> Figure:
 
 
 def __getattr__(name: str) -> Any:
-    if name == "save":
-        value: Any = import_module("explainer.plots.saving").save
+    if name in _VERBS:
+        value: Any = getattr(import_module(f"explainer.plots.{_VERBS[name]}"), name)
     elif name in FIGURES:
         value = FIGURES[name].draw
     else:

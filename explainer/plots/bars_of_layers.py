@@ -11,7 +11,7 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from explainer import flow
 from explainer.flow import LayerGradient
-from explainer.plots.style import LABEL, NOTE, TICK, background, dress, entitle, number, points, prepare, tick
+from explainer.plots.style import LABEL, NOTE, TICK, background, canvas, dress, entitle, number, points, tick
 from explainer.theme import GRADIENT, LOSS, NEGATIVE, Theme
 
 if TYPE_CHECKING:
@@ -32,6 +32,7 @@ def gradient_flow(
     measure: str = "norm",
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **bar: Any,
 ) -> Axes:
     """Draw how large the gradient is at each layer's output, loss side on the right: who learns, and who cannot?
@@ -46,6 +47,7 @@ def gradient_flow(
         measure: "norm", "mean" of the absolute values, or "max" of them.
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         bar: Passed to `matplotlib.axes.Axes.bar`.
 
     Returns:
@@ -60,26 +62,26 @@ def gradient_flow(
         >>> path = plots.save(axes, "gradient_flow.pdf")
     """
     gradients = flow.gradients_at(trace, step, measure)
-    ax, theme = prepare(ax, theme)
-    drawn = [index for index, each in enumerate(gradients) if each.drawable]
-    spelled_out = len(gradients) <= _SPELLED_OUT
-    width, tallest = (0.56 if spelled_out else 0.8), _TALLEST[spelled_out]
-    ax.bar(drawn, [gradients[i].size for i in drawn], **{"width": width, "color": GRADIENT, "zorder": 2, **bar})
-    dress(ax, theme)
-    ax.set_yscale("log")
-    _limits(ax, [gradients[index].size for index in drawn], tallest)
-    ax.set_xlim(-0.6, len(gradients) - 0.1)
-    ax.set(xlabel="layer, in the order of the forward pass", ylabel=f"{_YLABELS[measure]}  (log scale)")
-    _names(ax, trace, gradients, theme)
-    for index, each in enumerate(gradients):
-        if not each.drawable:
-            _say_instead(ax, index, each, (width, tallest), theme)
-    if spelled_out:
-        _numbers(ax, gradients, theme)
-    called = [each.layer in trace.layers for each in gradients]
-    _arrow(ax, called.index(True), len(gradients), theme)
-    index = trace.index_of(step)
-    entitle(ax, _TITLE, [_moment(trace, index), *_remarks(trace, gradients)], theme)
+    with canvas(ax, theme, style) as (ax, theme):
+        drawn = [index for index, each in enumerate(gradients) if each.drawable]
+        spelled_out = len(gradients) <= _SPELLED_OUT
+        width, tallest = (0.56 if spelled_out else 0.8), _TALLEST[spelled_out]
+        ax.bar(drawn, [gradients[i].size for i in drawn], **{"width": width, "color": GRADIENT, "zorder": 2, **bar})
+        dress(ax, theme)
+        ax.set_yscale("log")
+        _limits(ax, [gradients[index].size for index in drawn], tallest)
+        ax.set_xlim(-0.6, len(gradients) - 0.1)
+        ax.set(xlabel="layer, in the order of the forward pass", ylabel=f"{_YLABELS[measure]}  (log scale)")
+        _names(ax, trace, gradients, theme)
+        for index, each in enumerate(gradients):
+            if not each.drawable:
+                _say_instead(ax, index, each, (width, tallest), theme)
+        if spelled_out:
+            _numbers(ax, gradients, theme)
+        called = [each.layer in trace.layers for each in gradients]
+        _arrow(ax, called.index(True), len(gradients), theme)
+        index = trace.index_of(step)
+        entitle(ax, _TITLE, [_moment(trace, index), *_remarks(trace, gradients)], theme)
     return ax
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -13,9 +13,10 @@ from numpy.typing import NDArray
 
 from explainer import baseline, flow
 from explainer.errors import TraceError, unknown
+from explainer.plots.comparing import runs_of, style_of
 from explainer.plots.heights import SCALES
-from explainer.plots.style import LABEL, NOTE, background, dress, entitle, lines_of, points, prepare, tick
-from explainer.theme import GRADIENT, LOSS, NEGATIVE, POSITIVE, RIGHT, Theme, ink
+from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, lines_of, points, tick
+from explainer.theme import Theme
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
@@ -23,14 +24,6 @@ if TYPE_CHECKING:
 _SPREAD = 1e3  # from so many times as high as the lowest loss the highest is, the scale is logarithmic
 _DEEPEST = 1e-12  # of the highest loss, that a logarithmic scale reaches down to
 _MARKS = 12  # markers on a curve
-_STYLES = (
-    (POSITIVE, "-", "o"),
-    (GRADIENT, (0, (5, 1.6)), "s"),
-    (LOSS, (0, (1.4, 1.2)), "^"),
-    (None, (0, (6, 1.5, 1.2, 1.5)), "D"),  # in the colour of text
-    (RIGHT, (0, (8, 2)), "v"),
-    (NEGATIVE, (0, (3, 1, 1, 1, 1, 1)), "P"),
-)
 
 
 def learning_rates(
@@ -39,6 +32,7 @@ def learning_rates(
     scale: str | None = None,
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **line: Any,
 ) -> Axes:
     """Draw the losses of several runs on one scale: does the learning rate crawl, arrive, bounce or fly out?
@@ -53,6 +47,7 @@ def learning_rates(
         scale: "linear" or "log"; by default "log" where losses are positive and the highest is 1,000 times the lowest.
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         line: Passed to `matplotlib.axes.Axes.plot` for the curves.
 
     Returns:
@@ -66,60 +61,46 @@ def learning_rates(
         >>> axes = plots.learning_rates(lessons.record_runs("trough"))
         >>> path = plots.save(axes, "learning_rates.svg")
     """
-    runs = _by_name(traces)
-    ax, theme = prepare(ax, theme)
-    dress(ax, theme)
-    losses = [np.asarray(trace.scalars["loss"], np.float64) for trace in runs.values()]
-    knows = {(baseline.knowing_nothing(trace), baseline.class_count(trace)) for trace in runs.values()}
-    nothing, classes = knows.pop() if len(knows) == 1 else (None, None)
-    _frame(ax, losses, nothing, scale)
-    for place, trace in enumerate(runs.values()):
-        _draw_run(ax, place, trace, theme, line)
-    labels = [
-        _Label(name, told(trace), _end(ax, trace), _style(place, theme)[0])
-        for place, (name, trace) in enumerate(runs.items())
-    ]
-    if nothing is not None:
-        ax.axhline(nothing, color=theme.quiet, linewidth=1.4, linestyle=(0, (6, 4)), zorder=1)
-        labels.append(
-            _Label("knows nothing", f"ln {classes} = {nothing:.4f}", (ax.get_xlim()[1], nothing), theme.quiet)
-        )
-    _write(ax, labels, theme)
-    criteria = {trace.model.criterion.type for trace in runs.values() if trace.model.criterion}
-    unit = f"loss ({criteria.pop()})" if len(criteria) == 1 else "loss"
-    ax.set(xlabel="step", ylabel=f"{unit}, log scale" if ax.get_yscale() == "log" else unit)
-    entitle(ax, "Which learning rate arrives?", lines_of(ax, _remarks(runs), wider=1.3), theme)
+    runs = _with_losses(traces)
+    with canvas(ax, theme, style) as (ax, theme):
+        dress(ax, theme)
+        losses = [np.asarray(trace.scalars["loss"], np.float64) for trace in runs.values()]
+        knows = {(baseline.knowing_nothing(trace), baseline.class_count(trace)) for trace in runs.values()}
+        nothing, classes = knows.pop() if len(knows) == 1 else (None, None)
+        _frame(ax, losses, nothing, scale)
+        for place, trace in enumerate(runs.values()):
+            _draw_run(ax, place, trace, theme, line)
+        labels = [
+            _Label(name, told(trace), _end(ax, trace), style_of(place, theme)[0])
+            for place, (name, trace) in enumerate(runs.items())
+        ]
+        if nothing is not None:
+            ax.axhline(nothing, color=theme.quiet, linewidth=1.4, linestyle=(0, (6, 4)), zorder=1)
+            labels.append(
+                _Label("knows nothing", f"ln {classes} = {nothing:.4f}", (ax.get_xlim()[1], nothing), theme.quiet)
+            )
+        _write(ax, labels, theme)
+        criteria = {trace.model.criterion.type for trace in runs.values() if trace.model.criterion}
+        unit = f"loss ({criteria.pop()})" if len(criteria) == 1 else "loss"
+        ax.set(xlabel="step", ylabel=f"{unit}, log scale" if ax.get_yscale() == "log" else unit)
+        entitle(ax, "Which learning rate arrives?", lines_of(ax, _remarks(runs), wider=1.3), theme)
     return ax
 
 
-def _by_name(traces: Mapping[str, Trace] | Sequence[Trace]) -> dict[str, Trace]:
+def _with_losses(traces: Mapping[str, Trace] | Sequence[Trace]) -> dict[str, Trace]:
     """Return the runs by name, each of which has a loss.
 
     Raises:
-        TraceError: There is none, or one has no loss.
+        TraceError: There is none, it is one trace alone, or one has no loss.
     """
     if not isinstance(traces, Mapping | Sequence):
         raise TraceError(
             f"this figure compares traces: give them by name or in a list, not one {type(traces).__name__}"
         )
-    runs = dict(traces) if isinstance(traces, Mapping) else _named(traces)
-    if not runs:
-        raise TraceError("no trace was given: this figure compares several, such as lessons.record_runs('trough')")
+    runs = runs_of(traces, most=None)
     for name, trace in runs.items():
         if "loss" not in trace.scalars:
             raise TraceError(f"the trace {name!r} holds no loss: {trace.missing.get('loss', 'none was recorded')}")
-    return runs
-
-
-def _named(traces: Iterable[Trace]) -> dict[str, Trace]:
-    runs: dict[str, Trace] = {}
-    for place, trace in enumerate(traces, 1):
-        rates = trace.scalars.get("learning_rate", np.empty(0))
-        rates = rates[np.isfinite(rates)]
-        name = f"run {place}" if not len(rates) else f"α = {rates[0]:g}"
-        if len(rates) and rates[-1] != rates[0]:
-            name += f" to {rates[-1]:g}"
-        runs[f"{name} ({place})" if name in runs else name] = trace
     return runs
 
 
@@ -150,7 +131,7 @@ def _frame(ax: Axes, losses: Sequence[NDArray[np.float64]], nothing: float | Non
 
 
 def _draw_run(ax: Axes, place: int, trace: Trace, theme: Theme, line: dict[str, Any]) -> None:
-    colour, dashes, marker = _style(place, theme)
+    colour, dashes, marker = style_of(place, theme)
     losses = np.asarray(trace.scalars["loss"], np.float64)
     style: dict[str, Any] = {"color": colour, "linestyle": dashes, "marker": marker, "markersize": 5.5, "linewidth": 2}
     every = max(1, len(trace) // _MARKS)
@@ -165,11 +146,6 @@ def _draw_run(ax: Axes, place: int, trace: Trace, theme: Theme, line: dict[str, 
             "zorder": 5,
         }
         ax.plot(trace.steps[last : last + 1], losses[last : last + 1], **cross)
-
-
-def _style(place: int, theme: Theme) -> tuple[str, Any, str]:
-    colour, dashes, marker = _STYLES[place % len(_STYLES)]
-    return ink(colour, theme) if colour else theme.text, dashes, marker
 
 
 def _flown(losses: NDArray[np.float64]) -> int | None:

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from explainer.errors import TraceError
-from explainer.plots.style import LABEL, NOTE, TICK, dress, entitle, points, prepare
+from explainer.plots.style import LABEL, NOTE, TICK, canvas, dress, entitle, points
 from explainer.predictions import Predictions, read_predictions
 from explainer.theme import LAYER, RIGHT, Theme
 
@@ -26,6 +26,7 @@ def classification(
     step: int = -1,
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **bar: Any,
 ) -> Axes:
     """Draw an image of the probe beside its class probabilities, before and after: what did the network learn to see?
@@ -42,6 +43,7 @@ def classification(
         step: The recorded step that is "after"; a negative one counts from the last.
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         bar: Passed to `matplotlib.axes.Axes.barh`.
 
     Returns:
@@ -60,18 +62,18 @@ def classification(
     count = len(seen.images)
     if not 0 <= example < count:
         raise TraceError(f"the probe holds no example {example}: there are {count}, from 0 to {count - 1}")
-    ax, theme = prepare(ax, theme)
-    ax.set_axis_off()
-    _draw_image(ax.inset_axes((0, 0.02, 0.33, 0.89)), seen.images[example], theme)
-    moments = [0, after] if after else [0]
-    shown = _chosen(seen.probabilities[after, example], int(seen.targets[example]))
-    room = 0.64 / len(moments)
-    for place, index in enumerate(moments):
-        inside = ax.inset_axes((0.41 + place * room, 0.02, room - 0.05, 0.89))
-        _draw_bars(inside, seen, index, example, shown, theme, bar)
-        when = ("before", "after")[place] if len(moments) == 2 else "as recorded"
-        inside.set_title(f"{when}, step {trace.steps[index]}", color=theme.text, fontsize=points(LABEL), pad=7)
-    entitle(ax, "What does the network see?", [_caption(trace, seen, example, shown)], theme)
+    with canvas(ax, theme, style) as (ax, theme):
+        ax.set_axis_off()
+        _draw_image(ax.inset_axes((0, 0.02, 0.33, 0.89)), seen.images[example], theme)
+        moments = [0, after] if after else [0]
+        shown = _chosen(seen.probabilities[after, example], int(seen.targets[example]))
+        room = 0.64 / len(moments)
+        for place, index in enumerate(moments):
+            inside = ax.inset_axes((0.41 + place * room, 0.02, room - 0.05, 0.89))
+            _draw_bars(inside, seen, index, example, shown, theme, bar)
+            when = ("before", "after")[place] if len(moments) == 2 else "as recorded"
+            inside.set_title(f"{when}, step {trace.steps[index]}", color=theme.text, fontsize=points(LABEL), pad=7)
+        entitle(ax, "What does the network see?", [_caption(trace, seen, example, shown)], theme)
     return ax
 
 

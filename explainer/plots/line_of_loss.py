@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from explainer.plots.style import LABEL, background, dress, entitle, legend_row, lines_of, number, points, prepare
+from explainer.plots.style import LABEL, background, canvas, dress, entitle, legend_row, lines_of, number, points
 from explainer.plots.surface_words import BETWEEN, axis_names, check, inside, losses_of, remarks
 from explainer.surface import Slice
 from explainer.theme import GRADIENT, LOSS, Theme, ink
@@ -28,6 +28,7 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
     losses: str = "true",
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **line: Any,
 ) -> Axes:
     """Draw the loss along a line through weights, with its slope at one point: what does one step see?
@@ -42,6 +43,7 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
         losses: The walk's dots' own losses: "true" (the recorded weights' on the slice's data) or "recorded".
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         line: Passed to `matplotlib.axes.Axes.plot` for the curve of the loss.
 
     Returns:
@@ -57,23 +59,23 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
     """
     check(slice_, Slice, GETTING)
     own = {name: losses_of(walk, losses) for name, walk in slice_.walks.items()}
-    ax, theme = prepare(ax, theme)
-    dress(ax, theme)
-    _draw_gaps(ax, slice_, theme)
-    curve = {"color": LOSS, "linewidth": 2.6, "label": "loss on the line", "zorder": 3, **line}
-    ax.plot(slice_.t, slice_.losses, **curve)
-    ax.set_xlim(slice_.t[0], slice_.t[-1])
-    for name, walk in slice_.walks.items():
-        label = "the walk's shadow, each step at its own loss" if len(own) == 1 else name
-        dots: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
-        ax.plot(walk.path[:, 0], own[name], color=theme.quiet, alpha=0.75, label=label, zorder=2, **dots)
-    _frame(ax, slice_, [own[name][inside(slice_, walk)] for name, walk in slice_.walks.items()])
-    _draw_points(ax, slice_, theme)
-    _draw_tangent(ax, slice_, theme)
-    ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
-    entries = ax.get_legend_handles_labels()[0]
-    rows = legend_row(ax, entries, theme) if len(entries) > 1 else 0
-    entitle(ax, _title(slice_), lines_of(ax, remarks(slice_, losses), wider=1.1), theme, rows=rows)
+    with canvas(ax, theme, style) as (ax, theme):
+        dress(ax, theme)
+        _draw_gaps(ax, slice_, theme)
+        curve = {"color": LOSS, "linewidth": 2.6, "label": "loss on the line", "zorder": 3, **line}
+        ax.plot(slice_.t, slice_.losses, **curve)
+        ax.set_xlim(slice_.t[0], slice_.t[-1])
+        for name, walk in slice_.walks.items():
+            label = "the walk's shadow, each step at its own loss" if len(own) == 1 else name
+            dots: dict[str, Any] = {"marker": "o", "markersize": 5, "linewidth": 1.0, "markeredgewidth": 0}
+            ax.plot(walk.path[:, 0], own[name], color=theme.quiet, alpha=0.75, label=label, zorder=2, **dots)
+        _frame(ax, slice_, [own[name][inside(slice_, walk)] for name, walk in slice_.walks.items()])
+        _draw_points(ax, slice_, theme)
+        _draw_tangent(ax, slice_, theme)
+        ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
+        entries = ax.get_legend_handles_labels()[0]
+        rows = legend_row(ax, entries, theme) if len(entries) > 1 else 0
+        entitle(ax, _title(slice_), lines_of(ax, remarks(slice_, losses), wider=1.1), theme, rows=rows)
     return ax
 
 

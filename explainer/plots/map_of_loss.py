@@ -12,7 +12,7 @@ from matplotlib.path import Path
 from numpy.typing import NDArray
 
 from explainer.plots.heights import Heights, colour_bar, heights_of
-from explainer.plots.style import dress, entitle, legend_row, lines_of, prepare
+from explainer.plots.style import canvas, dress, entitle, legend_row, lines_of
 from explainer.plots.surface_words import axis_names, check, losses_of, remarks
 from explainer.plots.walks import draw_walk, legend_entry, mark_ends
 from explainer.surface import Surface
@@ -31,6 +31,7 @@ def surface(
     scale: str | None = None,
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **line: Any,
 ) -> Axes:
     """Draw the loss over a plane through weights, from above, and the recorded walk: where did training walk?
@@ -50,6 +51,7 @@ def surface(
         scale: "linear" or "log"; by default "log" where the losses are positive and span orders of magnitude.
         ax: Where to draw; the colour bar, `ax.child_axes[0]`, stands beside it. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         line: Passed to `matplotlib.axes.Axes.plot` for the walks' lines.
 
     Returns:
@@ -65,19 +67,19 @@ def surface(
     """
     check(surface, Surface, GETTING)
     own = {name: losses_of(walk, losses) for name, walk in surface.walks.items()}
-    ax, theme = prepare(ax, theme)
-    heights = heights_of(surface.losses, *own.values(), scale=scale)
-    draw_map(ax, surface, heights, theme)
-    dress(ax, theme, grid=False)
-    across, up = axis_names(surface)
-    ax.set(xlabel=across, ylabel=up.replace("  (", "\n("))
-    for place, (name, walk) in enumerate(surface.walks.items()):
-        draw_walk(ax, walk, own[name], heights, place=place, **line)
-    mark_ends(ax, list(surface.walks.values()))
-    colour_bar(ax.inset_axes((1.025, 0, 0.035, 1)), heights, theme)
-    title = "Where did training walk?" if surface.walks else "What does the loss look like around these weights?"
-    notes = lines_of(ax, remarks(surface, losses), wider=1.12)
-    entitle(ax, title, notes, theme, rows=legend_row(ax, _entries(surface, theme), theme))
+    with canvas(ax, theme, style) as (ax, theme):
+        heights = heights_of(surface.losses, *own.values(), scale=scale)
+        draw_map(ax, surface, heights, theme)
+        dress(ax, theme, grid=False)
+        across, up = axis_names(surface)
+        ax.set(xlabel=across, ylabel=up.replace("  (", "\n("))
+        for place, (name, walk) in enumerate(surface.walks.items()):
+            draw_walk(ax, walk, own[name], heights, place=place, **line)
+        mark_ends(ax, list(surface.walks.values()))
+        colour_bar(ax.inset_axes((1.025, 0, 0.035, 1)), heights, theme)
+        title = "Where did training walk?" if surface.walks else "What does the loss look like around these weights?"
+        notes = lines_of(ax, remarks(surface, losses), wider=1.12)
+        entitle(ax, title, notes, theme, rows=legend_row(ax, _entries(surface, theme), theme))
     return ax
 
 

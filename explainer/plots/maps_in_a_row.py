@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from explainer.plots.heights import Heights, colour_bar, heights_of
 from explainer.plots.map_of_loss import draw_map
-from explainer.plots.style import LABEL, NOTE, dress, entitle, legend_row, lines_of, number, points, prepare
+from explainer.plots.style import LABEL, NOTE, canvas, dress, entitle, legend_row, lines_of, number, points
 from explainer.plots.surface_words import axis_names, check, remarks
 from explainer.plots.walks import DARK_EDGE, LIGHT_EDGE
 from explainer.surface import Surface, SurfaceSequence
@@ -35,6 +35,7 @@ def surface_sequence(
     scale: str | None = None,
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **marker: Any,
 ) -> Axes:
     """Draw the surfaces around the weights of several steps on one scale: does the ball roll down a fixed mountain?
@@ -51,6 +52,7 @@ def surface_sequence(
         scale: "linear" or "log"; by default "log" where the losses are positive and span orders of magnitude.
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         marker: Passed to `matplotlib.axes.Axes.plot` for the stars.
 
     Returns:
@@ -65,23 +67,23 @@ def surface_sequence(
         >>> path = plots.save(axes, "surface_sequence.svg")
     """
     check(sequence, SurfaceSequence, GETTING)
-    ax, theme = prepare(ax, theme)
-    ax.set_axis_off()
-    heights = heights_of(*(each.losses for each in sequence), sequence.step_losses, scale=scale)
-    columns = len(sequence)
-    width = _RIGHT / columns
-    centers = [(column + 0.5) * width for column in range(columns)]
-    for place, (center, step, each) in enumerate(zip(centers, sequence.steps, sequence, strict=True)):
-        inside = ax.inset_axes((center - 0.46 * width, _FLOOR, 0.92 * width, 1 - _FLOOR - 0.08))
-        _draw_one(inside, each, heights, theme, marker)
-        inside.set_title(f"step {step}", color=theme.text, fontsize=points(LABEL), pad=5)
-        if place:  # the same as of the first
-            inside.tick_params(labelbottom=False, labelleft=False)
-    colour_bar(ax.inset_axes((_RIGHT + 0.015, _FLOOR, 0.025, 1 - _FLOOR - 0.08)), heights, theme)
-    _draw_ranges(ax.inset_axes((0, 0, _RIGHT, _FLOOR - 0.12)), sequence, heights, np.array(centers) / _RIGHT, theme)
-    rows = legend_row(ax, _entries(sequence, theme), theme)
-    said = [*_axes_said(sequence[0]), *remarks(sequence[0], "true")]
-    entitle(ax, "What does each step see?", lines_of(ax, said, wider=1.1), theme, rows=rows)
+    with canvas(ax, theme, style) as (ax, theme):
+        ax.set_axis_off()
+        heights = heights_of(*(each.losses for each in sequence), sequence.step_losses, scale=scale)
+        columns = len(sequence)
+        width = _RIGHT / columns
+        centers = [(column + 0.5) * width for column in range(columns)]
+        for place, (center, step, each) in enumerate(zip(centers, sequence.steps, sequence, strict=True)):
+            inside = ax.inset_axes((center - 0.46 * width, _FLOOR, 0.92 * width, 1 - _FLOOR - 0.08))
+            _draw_one(inside, each, heights, theme, marker)
+            inside.set_title(f"step {step}", color=theme.text, fontsize=points(LABEL), pad=5)
+            if place:  # the same as of the first
+                inside.tick_params(labelbottom=False, labelleft=False)
+        colour_bar(ax.inset_axes((_RIGHT + 0.015, _FLOOR, 0.025, 1 - _FLOOR - 0.08)), heights, theme)
+        _draw_ranges(ax.inset_axes((0, 0, _RIGHT, _FLOOR - 0.12)), sequence, heights, np.array(centers) / _RIGHT, theme)
+        rows = legend_row(ax, _entries(sequence, theme), theme)
+        said = [*_axes_said(sequence[0]), *remarks(sequence[0], "true")]
+        entitle(ax, "What does each step see?", lines_of(ax, said, wider=1.1), theme, rows=rows)
     return ax
 
 

@@ -19,7 +19,7 @@ from explainer.plots.heights import MOUNTAIN, Heights, colour_bar, heights_of
 from explainer.plots.map_of_loss import GETTING
 from explainer.plots.relief import Relief, best_side, relief_of
 from explainer.plots.room_of_mountain import Arrow, View, space_of
-from explainer.plots.style import entitle, legend_row, lines_of, prepare
+from explainer.plots.style import canvas, entitle, legend_row, lines_of
 from explainer.plots.surface_words import check, inside, losses_of, remarks
 from explainer.plots.walks import DARK_EDGE, LIGHT_EDGE, free_side, legend_entry, names_of_ends, style_of, write_beside
 from explainer.surface import Surface, Walk
@@ -31,6 +31,7 @@ _PIECES = 600  # of a walk's line, each of which is hidden or not
 _ARROW = 0.2  # drawn length of a gradient's arrow, where the longer side of the plane is 1
 _FAINT = 0.38  # opacity of what the sheet hides
 _STEM = 0.015  # of the box's height: a smaller difference between a dot and the sheet gets no stem
+_TITLE = "Which way is up, and which way did it go?"
 
 
 def mountain(
@@ -43,6 +44,7 @@ def mountain(
     azim: float | None = None,
     ax: Axes | None = None,
     theme: Theme | str | None = None,
+    style: str | None = None,
     **faces: Any,
 ) -> Axes:
     """Draw the loss as a mountain, and the recorded walk down it: which way is up, and which way did training go?
@@ -68,6 +70,7 @@ def mountain(
         azim: From which side it looks, in degrees; by default from where most of the walk is seen.
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
+        style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
         faces: Passed to `mpl_toolkits.mplot3d.art3d.Poly3DCollection`.
 
     Returns:
@@ -83,14 +86,13 @@ def mountain(
     """
     check(surface, Surface, GETTING)
     own = {name: losses_of(walk, losses) for name, walk in surface.walks.items()}
-    ax, theme = prepare(ax, theme)
-    ax.set_axis_off()
-    heights = heights_of(surface.losses, *own.values(), scale=scale, spread=MOUNTAIN)
-    entries = _fill(ax, surface, own, heights, (elev, azim), arrows, theme, faces)
-    colour_bar(ax.inset_axes((0.92, 0.08, 0.028, 0.84)), heights, theme)
-    rows = legend_row(ax, entries, theme)
-    notes = lines_of(ax, remarks(surface, losses), wider=1.1)
-    entitle(ax, "Which way is up, and which way did it go?", notes, theme, rows=rows)
+    with canvas(ax, theme, style) as (ax, theme):
+        ax.set_axis_off()
+        heights = heights_of(surface.losses, *own.values(), scale=scale, spread=MOUNTAIN)
+        entries = _fill(ax, surface, own, heights, (elev, azim), arrows, theme, faces)
+        colour_bar(ax.inset_axes((0.92, 0.08, 0.028, 0.84)), heights, theme)
+        rows = legend_row(ax, entries, theme)
+        entitle(ax, _TITLE, lines_of(ax, remarks(surface, losses), wider=1.1), theme, rows=rows)
     return ax
 
 

@@ -1,4 +1,7 @@
-"""Writing a figure: SVG whose text is text, PDF with TrueType fonts, PNG; the same figure is the same bytes."""
+"""Writing a figure: SVG whose text is text, PDF with TrueType fonts, PNG; the same figure is the same bytes.
+
+Each file also says in words what it shows, so that a screen reader can read it out.
+"""
 
 from __future__ import annotations
 
@@ -6,14 +9,17 @@ import os
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import quoteattr
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from explainer.errors import TraceError
+from explainer.plots.describing import describe, title_of
 
 _UNDATED: dict[str, dict[str, None]] = {"svg": {"Date": None}, "pdf": {"CreationDate": None}, "png": {}}
+_WORDS = {"svg": ("Title", "Description"), "pdf": ("Title", "Subject"), "png": ("Title", "Description")}
 
 
 def kind_of(path: str | Path) -> str:
@@ -47,7 +53,9 @@ def save(drawn: Axes | Figure, path: str | Path, *, dpi: float = 240) -> Path:
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with mpl.rc_context({"svg.fonttype": "none", "svg.hashsalt": "explainer", "pdf.fonttype": 42}):
-            figure.savefig(temporary, format=kind, dpi=dpi, metadata=_UNDATED[kind])
+            figure.savefig(temporary, format=kind, dpi=dpi, metadata={**_UNDATED[kind], **_words(drawn, kind)})
+        if kind == "svg":
+            _name_for_readers(temporary, drawn)
         os.replace(temporary, path)
     except OSError as error:
         raise TraceError(f"{path} cannot be written: {error.strerror or error}") from error
@@ -55,3 +63,16 @@ def save(drawn: Axes | Figure, path: str | Path, *, dpi: float = 240) -> Path:
         with suppress(OSError):
             temporary.unlink()
     return path
+
+
+def _words(drawn: Axes | Figure, kind: str) -> dict[str, str]:
+    """Return a figure's question and its alternative text under the names that a kind of file has for them."""
+    title = title_of(drawn)
+    return dict(zip(_WORDS[kind], (title, describe(drawn)), strict=True)) if title else {}
+
+
+def _name_for_readers(path: Path, drawn: Axes | Figure) -> None:
+    """Say to screen readers that an SVG is one picture, and what it shows: they leave its metadata out."""
+    if title_of(drawn):
+        named = f'<svg role="img" aria-label={quoteattr(describe(drawn))} '
+        path.write_text(path.read_text(encoding="utf-8").replace("<svg ", named, 1), encoding="utf-8")

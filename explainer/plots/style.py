@@ -1,12 +1,14 @@
 """How every figure looks: sizes that the last row can read, the theme's colours, a title with a quiet line below it.
 
-Only the axes that are drawn on are styled; rcParams are read (font, base size), never written.
+Only the axes that are drawn on are styled; rcParams are as before once a figure is drawn.
 """
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -15,9 +17,35 @@ from matplotlib.colors import to_rgba
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from explainer.errors import TraceError, unknown
+from explainer.plots.describing import tell
 from explainer.theme import DARK, LIGHT, THEMES, Theme
 
-WIDTH, HEIGHT = 8.0, 4.5  # inches of a new figure: a slide, 16:9, on which 11 points are 3.4 % of the height
+
+@dataclass(frozen=True)
+class Style:
+    """What a figure is made for. All have one shape and nearly one share of it for text, so that nothing moves.
+
+    Attributes:
+        width: Inches, and so is `height`.
+        font: Points of what is written in passing; titles and labels are multiples of it.
+        dpi: Pixels per inch on a screen.
+    """
+
+    name: str
+    width: float
+    height: float
+    font: float
+    dpi: float
+
+
+STYLES = {
+    style.name: style
+    for style in (
+        Style("slide", 8.0, 4.5, 10.0, 160),  # 16:9, on which 11 points are 3.4 % of the height
+        Style("paper", 6.5, 3.66, 8.0, 160),  # the width of a page's text
+        Style("notebook", 8.0, 4.5, 10.0, 96),
+    )
+}
 
 # Sizes of text, as multiples of rcParams["font.size"].
 TITLE, LABEL, TICK, NOTE = 1.5, 1.15, 1.1, 1.0
@@ -28,33 +56,44 @@ def points(times: float) -> float:
     return float(mpl.rcParams["font.size"]) * times
 
 
-def prepare(ax: Axes | None, theme: Theme | str | None) -> tuple[Axes, Theme]:
-    """Return the axes to draw on and their theme.
+@contextmanager
+def canvas(
+    ax: Axes | None, theme: Theme | str | None, style: str | None = None
+) -> Iterator[tuple[Axes, Theme]]:
+    """Give the axes to draw on and their theme, and meanwhile let text have the style's size.
 
     Args:
-        ax: Where to draw; None makes a new figure of slide size.
+        ax: Where to draw; None makes a new figure of the style's size.
         theme: A theme or its name, which also colours the figure's background; None leaves the background as it is,
             and takes the theme that is legible on it.
+        style: "slide", "paper" or "notebook"; None is a slide, with text of the size of rcParams["font.size"].
 
     Raises:
-        TraceError: There is no such theme.
+        TraceError: There is no such theme or style.
     """
     if isinstance(theme, str):
         if theme not in THEMES:
             raise TraceError(unknown("theme", theme, THEMES))
         theme = THEMES[theme]
-    ax = _new_axes() if ax is None else ax
-    if theme is not None:
-        ax.figure.set_facecolor(theme.background)
-    ax.set_facecolor("none")
-    return ax, theme or _legible(ax)
+    if style is not None and style not in STYLES:
+        raise TraceError(unknown("style", style, STYLES))
+    with mpl.rc_context({"font.size": STYLES[style].font} if style else None):
+        ax = _new_axes(STYLES[style or "slide"]) if ax is None else ax
+        if theme is not None:
+            ax.figure.set_facecolor(theme.background)
+        ax.set_facecolor("none")
+        yield ax, theme or _legible(ax)
 
 
-def _new_axes() -> Axes:
+def _new_axes(style: Style) -> Axes:
     import matplotlib.pyplot as plt  # so that plt.show() shows it
 
-    figure = plt.figure(figsize=(WIDTH, HEIGHT), dpi=160, layout=ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12))
-    return figure.add_subplot()
+    return plt.figure(figsize=(style.width, style.height), dpi=style.dpi, layout=layout()).add_subplot()
+
+
+def layout() -> ConstrainedLayoutEngine:
+    """Return what gives titles and labels their room, and leaves a margin around."""
+    return ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12)
 
 
 def background(ax: Axes) -> tuple[float, float, float]:
@@ -85,10 +124,18 @@ def dress(ax: Axes, theme: Theme, *, grid: bool = True) -> None:
         ax.grid(visible=True, axis="y", which="major", color=theme.line, linewidth=0.6, alpha=0.45)
 
 
-def entitle(ax: Axes, title: str, notes: Sequence[str], theme: Theme, *, rows: int = 0) -> None:
-    """Write a title, and quiet lines between it and the axes, above so many rows of a legend."""
+def entitle(
+    ax: Axes, title: str, notes: Sequence[str], theme: Theme, *, rows: int = 0, told: Sequence[str] = ()
+) -> None:
+    """Write a title, and quiet lines between it and the axes, above so many rows of a legend.
+
+    Args:
+        told: Sentences for who cannot see the figure: what is drawn, and the numbers that answer its question. With
+            title and notes they are what `describe` returns.
+    """
     size = points(NOTE)
     lines = [note for note in notes if note]
+    tell(ax, title, [*lines, *told])
     ax.set_title(
         title,
         loc="left",

@@ -70,7 +70,7 @@ explainer/lessons/own_axes.py    | numpy trace                                  
 explainer/lessons/teaching.py    | torch trace surface sampler                                |
 explainer/lessons/surfaces.py    | numpy trace surface                                        | sampler
 explainer/lessons/vision.py      | torch                                                      |
-explainer/plots            | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline thinning |
+explainer/plots           | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline thinning |
 explainer/mobjects         | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |

@@ -83,9 +83,12 @@ def test_a_file_with_more_or_fewer_sentences_is_of_another_film(
         run(Film, {"EXPLAINER_CAPTIONS": translated(tmp_path, *sentences)}, trace=trace)
 
 
-def test_a_character_that_no_font_has_is_named_instead_of_drawn_as_a_box(trace: Trace, tmp_path: Path) -> None:
-    captions = translated(tmp_path, "Nothing has \U000f1234 this.", "Zwei.")
-    with pytest.raises(ExplainerError, match=r"no font here has .* \(U\+F1234\).*install a font that"):
+@pytest.mark.parametrize("character", ["\U000f1234", "\u0378"])  # nobody's; and one whose block has a box of its own
+def test_a_character_that_no_font_has_is_named_instead_of_drawn_as_a_box(
+    character: str, trace: Trace, tmp_path: Path
+) -> None:
+    captions = translated(tmp_path, f"Nothing has {character} this.", "Zwei.")
+    with pytest.raises(ExplainerError, match=rf"no font here has .* \(U\+{ord(character):04X}\).*install a font that"):
         run(Film, {"EXPLAINER_CAPTIONS": captions}, trace=trace)
 
 

@@ -62,7 +62,7 @@ def typeset(markup: str, width: float | None = None) -> tuple[Run, ...]:
     page = "auto" if width is None else f"{width:.4f}em"
     root = ElementTree.fromstring(_compile(_PREAMBLE.format(width=page) + markup))
     glyphs = {symbol.get("id", ""): symbol for symbol in root.iter() if _tag(symbol) == "symbol"}
-    if not markup.isascii() and _shapes(root) & _nobodys():
+    if not markup.isascii():
         _refuse_unknown(markup)
     drawn = list(_drawn(root, svgelements.Matrix(), glyphs))
     baseline = next((matrix.f for _, colour, matrix in drawn if colour == _STRUT), None)
@@ -97,21 +97,34 @@ def _shapes(root: ElementTree.Element) -> frozenset[str]:
     return frozenset(path.get("d", "") for each in root.iter() if _tag(each) == "symbol" for path in each)
 
 
-@cache
-def _nobodys() -> frozenset[str]:
-    """Return the outline that is drawn for a character that no font has: an empty box, which nobody means."""
-    page = _PREAMBLE.format(width="auto") + f"#text({quoted(_NOBODYS)})"
-    return _shapes(ElementTree.fromstring(_compile(page))) - {""}
-
-
 def _refuse_unknown(markup: str) -> None:
     for character in dict.fromkeys(each for each in markup if not each.isascii()):
-        alone = _compile(_PREAMBLE.format(width="auto") + f"#text({quoted(character)})")
-        if _shapes(ElementTree.fromstring(alone)) & _nobodys():
+        if not _is_known(character):
+            said = markup.removeprefix(strut())
             raise ExplainerError(
-                f"no font here has {character!r} (U+{ord(character):04X}), which is in {markup!r}: install a font that "
-                "has it, such as Noto (Debian: apt-get install fonts-noto-core fonts-noto-cjk)"
+                f"no font here has {character!r} (U+{ord(character):04X}), which is in {said!r}: "
+                "install a font that has it, such as Noto (Debian: apt-get install fonts-noto-core fonts-noto-cjk)"
             )
+
+
+@cache
+def _is_known(character: str) -> bool:
+    """Say whether a font has a character, other than those fonts that draw a box for whatever there is."""
+    boxes = _alone(_NOBODYS).union(*(_alone(character, font) for font in _last_resorts()))
+    return not _alone(character) & (boxes - {""})
+
+
+@cache
+def _alone(character: str, font: str | None = None) -> frozenset[str]:
+    """Return the outlines that are drawn for a character, by the font alone where one is named."""
+    chosen = "" if font is None else f"font: {quoted(font)}, fallback: false, "
+    page = _PREAMBLE.format(width="auto") + f"#text({chosen}{quoted(character)})"
+    return _shapes(ElementTree.fromstring(_compile(page)))
+
+
+def _last_resorts() -> list[str]:
+    """Return the fonts whose every character is a box: matplotlib carries one, and so does macOS."""
+    return [family for family in _fonts().families() if re.match(r"\.?Last ?Resort", family)]
 
 
 @cache
@@ -120,7 +133,14 @@ def _compiler() -> tuple[Any, Any]:
         import typst
     except ImportError as error:
         raise MissingDependency("typst", "Text in films", "films") from error
-    return typst, typst.Compiler(font_paths=typst.Fonts(font_paths=[str(_font_folder())]))
+    return typst, typst.Compiler(font_paths=_fonts())
+
+
+@cache
+def _fonts() -> Any:
+    import typst
+
+    return typst.Fonts(font_paths=[str(_font_folder())])
 
 
 def _font_folder() -> Path:

@@ -46,6 +46,12 @@ def _traces(names: Sequence[str], advance: Advance) -> dict[str, Trace]:
     return found
 
 
+def _runs(names: Sequence[str], advance: Advance) -> Trace | dict[str, Trace]:
+    """Return one trace where the names stand for one run, and all by name where they stand for several."""
+    found = _traces(names, advance)
+    return found if len(found) > 1 else next(iter(found.values()))
+
+
 def _surface(names: Sequence[str], advance: Advance, **options: Any) -> Surface:
     from explainer import lessons
     from explainer.surface import open_surface
@@ -78,6 +84,7 @@ def _sequence(names: Sequence[str], advance: Advance, **options: Any) -> Surface
 
 SUBJECTS = {
     "trace": Subject(_one_trace, "a trace"),
+    "runs": Subject(_runs, "a trace, or several"),
     "traces": Subject(_traces, "traces"),
     "surface": Subject(_surface, "a surface", ("plane", "resolution")),
     "slice": Subject(_slice, "a slice", ("step", "resolution")),

@@ -31,7 +31,8 @@ class Figure:
     Attributes:
         question: What it answers, in one sentence.
         home: The module that draws it.
-        of: What it is drawn of: "trace", "traces", "surface", "slice" or "sequence".
+        of: What it is drawn of: "trace", "runs" (a trace, or several by name), "traces" (several), "surface", "slice"
+            or "sequence".
     """
 
     name: str
@@ -49,8 +50,8 @@ class Figure:
 FIGURES = {
     figure.name: figure
     for figure in (
-        Figure("loss", "Does the network learn, and is it better than knowing nothing?", "curve_of_loss"),
-        Figure("gradient_flow", "How much of the gradient reaches each layer?", "bars_of_layers"),
+        Figure("loss", "Does the network learn, and is it better than knowing nothing?", "curve_of_loss", "runs"),
+        Figure("gradient_flow", "How much of the gradient reaches each layer?", "bars_of_layers", "runs"),
         Figure("classification", "What did the network see in one image, before and after?", "image_and_classes"),
         Figure("learning_rates", "Does a learning rate crawl, arrive, bounce or fly out?", "curves_of_rates", "traces"),
         Figure("surface", "Where did training walk, seen from above?", "map_of_loss", "surface"),

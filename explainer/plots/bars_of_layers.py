@@ -11,22 +11,22 @@ from matplotlib.ticker import LogLocator, NullLocator
 
 from explainer import flow
 from explainer.flow import LayerGradient
-from explainer.plots.style import LABEL, NOTE, TICK, background, canvas, dress, entitle, number, points, tick
+from explainer.plots.comparing import runs_of
+from explainer.plots.gradients_compared import TITLE, XLABEL, YLABELS, compare
+from explainer.plots.naming import moment, name_layers
+from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, number, points, tick
 from explainer.theme import GRADIENT, LOSS, NEGATIVE, Theme
 
 if TYPE_CHECKING:
+    from explainer.plots.comparing import Traces
     from explainer.trace import Trace
 
-_YLABELS = {"norm": "‖∂loss/∂activation‖", "mean": "mean |∂loss/∂activation|", "max": "max |∂loss/∂activation|"}
-_TITLE = "How much gradient reaches each layer?"
 _SPELLED_OUT = 10  # layers up to which numbers, types and factors are written
-_NAMES = 32  # layers up to which each has its name under it
-_LONGEST = 22  # letters of a layer's name
 _TALLEST = {True: 0.70, False: 0.82}  # of the axes' height, with factors below the arrow, and without
 
 
 def gradient_flow(
-    trace: Trace,
+    trace: Traces,
     *,
     step: int = -1,
     measure: str = "norm",
@@ -40,15 +40,17 @@ def gradient_flow(
     In a healthy network the bars are about level: each layer hears what the loss has to say. Bars that shrink to the
     left by the same factor at every layer are a vanishing gradient, bars that grow an exploding one. A layer without
     a gradient is shown with its reason, a gradient of exactly 0, for which a logarithmic scale has no place, as "0".
+    Several runs are drawn as lines over one another, so that a slope can be told from a level.
 
     Args:
-        trace: A recorded run; reads the statistics of its gradients, (step,) per layer, over the whole batch.
+        trace: A recorded run, or several by name; reads the statistics of gradients, (step,) per layer, over the whole
+            batch.
         step: Which recorded step to draw; a negative one counts from the last.
         measure: "norm", "mean" of the absolute values, or "max" of them.
         ax: Where to draw. A new figure is made when omitted.
         theme: "light" or "dark"; what fits the figure's background when omitted.
         style: "slide", "paper" or "notebook": the size of a new figure, and of the text.
-        bar: Passed to `matplotlib.axes.Axes.bar`.
+        bar: Passed to `matplotlib.axes.Axes.bar`, of several runs to `plot`.
 
     Returns:
         The axes drawn on.
@@ -61,28 +63,54 @@ def gradient_flow(
         >>> axes = plots.gradient_flow(lessons.record_lesson("two-layer"), step=0)
         >>> path = plots.save(axes, "gradient_flow.pdf")
     """
-    gradients = flow.gradients_at(trace, step, measure)
+    runs = runs_of(trace)
+    if "" not in runs:
+        return compare(runs, step, measure, ax=ax, theme=theme, style=style, **bar)
+    alone = runs[""]
+    gradients = flow.gradients_at(alone, step, measure)
     with canvas(ax, theme, style) as (ax, theme):
-        drawn = [index for index, each in enumerate(gradients) if each.drawable]
-        spelled_out = len(gradients) <= _SPELLED_OUT
-        width, tallest = (0.56 if spelled_out else 0.8), _TALLEST[spelled_out]
-        ax.bar(drawn, [gradients[i].size for i in drawn], **{"width": width, "color": GRADIENT, "zorder": 2, **bar})
-        dress(ax, theme)
-        ax.set_yscale("log")
-        _limits(ax, [gradients[index].size for index in drawn], tallest)
-        ax.set_xlim(-0.6, len(gradients) - 0.1)
-        ax.set(xlabel="layer, in the order of the forward pass", ylabel=f"{_YLABELS[measure]}  (log scale)")
-        _names(ax, trace, gradients, theme)
-        for index, each in enumerate(gradients):
-            if not each.drawable:
-                _say_instead(ax, index, each, (width, tallest), theme)
-        if spelled_out:
-            _numbers(ax, gradients, theme)
-        called = [each.layer in trace.layers for each in gradients]
-        _arrow(ax, called.index(True), len(gradients), theme)
-        index = trace.index_of(step)
-        entitle(ax, _TITLE, [_moment(trace, index), *_remarks(trace, gradients)], theme)
+        _draw(ax, alone, gradients, measure, theme, bar)
+        notes = [moment(alone, alone.index_of(step)), *_remarks(alone, gradients)]
+        entitle(ax, TITLE, notes, theme, told=[_told(gradients, measure)])
     return ax
+
+
+def _draw(
+    ax: Axes, trace: Trace, gradients: list[LayerGradient], measure: str, theme: Theme, bar: dict[str, Any]
+) -> None:
+    drawn = [index for index, each in enumerate(gradients) if each.drawable]
+    spelled_out = len(gradients) <= _SPELLED_OUT
+    width, tallest = (0.56 if spelled_out else 0.8), _TALLEST[spelled_out]
+    ax.bar(drawn, [gradients[i].size for i in drawn], **{"width": width, "color": GRADIENT, "zorder": 2, **bar})
+    dress(ax, theme)
+    ax.set_yscale("log")
+    _limits(ax, [gradients[index].size for index in drawn], tallest)
+    ax.set_xlim(-0.6, len(gradients) - 0.1)
+    ax.set(xlabel=XLABEL, ylabel=YLABELS[measure])
+    kinds = [_kind(trace, each.layer) for each in gradients] if spelled_out else None
+    name_layers(ax, [each.layer for each in gradients], theme, kinds)
+    for index, each in enumerate(gradients):
+        if not each.drawable:
+            _say_instead(ax, index, each, (width, tallest), theme)
+    if spelled_out:
+        _numbers(ax, gradients, theme)
+    called = [each.layer in trace.layers for each in gradients]
+    _arrow(ax, called.index(True), len(gradients), theme)
+
+
+def _told(gradients: list[LayerGradient], measure: str) -> str:
+    sizes = {each.layer: each.size for each in gradients if each.drawable}
+    if not sizes:
+        return "Bars, one a layer: none has a gradient that a logarithmic scale could show."
+    first, last = next(iter(sizes)), next(reversed(sizes))
+    low, high = min(sizes, key=sizes.__getitem__), max(sizes, key=sizes.__getitem__)
+    ratio = number(sizes[first] / sizes[last], 2)
+    return (
+        f"Bars of the {measure} of the gradient at each of {len(gradients)} layers, on a logarithmic scale: "
+        f"{number(sizes[first])} at the first, {first}, and {number(sizes[last])} at the last, {last}, which is "
+        f"{ratio} times from last to first; the smallest {number(sizes[low])} at {low}, the largest "
+        f"{number(sizes[high])} at {high}."
+    )
 
 
 def _limits(ax: Axes, sizes: list[float], tallest: float) -> None:
@@ -96,28 +124,6 @@ def _limits(ax: Axes, sizes: list[float], tallest: float) -> None:
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_yticks(places, [tick(place, powers=high - low > 4) for place in places])
     ax.spines["left"].set_bounds(10**low, 10**high)
-
-
-def _names(ax: Axes, trace: Trace, gradients: list[LayerGradient], theme: Theme) -> None:
-    """Write the layers' names; of very many only each k-th, which is said."""
-    every = math.ceil(len(gradients) / _NAMES)
-    places = range(0, len(gradients), every)
-    names = [_short(gradients[place].layer) for place in places]
-    room = ax.get_window_extent().width * 72 / ax.figure.dpi / len(gradients)  # points for each
-    upright = max(map(len, names)) * 0.62 * points(TICK) < 0.92 * room
-    if upright and len(gradients) <= _SPELLED_OUT:
-        kinds = [_kind(trace, gradients[place].layer) for place in places]
-        if max(map(len, kinds)) * 0.6 * points(TICK) < 0.98 * room:
-            names = [f"{name}\n{kind}" for name, kind in zip(names, kinds, strict=True)]
-    tilt: dict[str, Any] = {} if upright else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
-    ax.set_xticks(list(places), names, color=theme.text, fontsize=points(TICK if upright else 0.9), **tilt)
-    ax.tick_params(axis="x", length=0)
-    if every > 1:
-        ax.set_xlabel(f"{ax.get_xlabel()}; one in {every} is named")
-
-
-def _short(name: str) -> str:
-    return name if len(name) <= _LONGEST else f"…{name[1 - _LONGEST :]}"
 
 
 def _kind(trace: Trace, layer: str) -> str:
@@ -221,14 +227,6 @@ def _arrow(ax: Axes, first: int, count: int, theme: Theme) -> None:
         fontsize=points(LABEL),
         fontweight="bold",
     )
-
-
-def _moment(trace: Trace, index: int) -> str:
-    said = f"step {trace.steps[index]}"
-    if len(trace) > 1:
-        said += f" (recorded: {trace.steps[0]} to {trace.steps[-1]})"
-    loss = trace.scalars.get("loss")
-    return said if loss is None or loss[index] != loss[index] else f"{said}  ·  loss {number(float(loss[index]))}"
 
 
 def _remarks(trace: Trace, gradients: list[LayerGradient]) -> list[str]:

@@ -135,10 +135,9 @@ class GradientFlow(TraceScene):
 
     def note(self) -> Words:
         """Say what a bar is, and on which scale."""
-        ends = f"{size_words(self.scale.low, 1)} to {size_words(self.scale.high, 1)}"
         kinds = {run.bar() for run in self.told}
         bar = kinds.pop() if len(kinds) == 1 else "norm of ∂loss/∂output of each layer with weights, or each stage"
-        return self.quiet(f"bar: {bar} · log scale, {ends}")
+        return self.quiet(f"bar: {bar} · {self.scale}")
 
     # ── one network ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -313,7 +312,7 @@ class GradientFlow(TraceScene):
     def words_of_training(self, bars: Region, lowest: Region, highest: Region) -> list[Words]:
         """Say what the bars and the maps are, and where first and last stand."""
         names = bar_names(self.first.reach.bars) if self.same_layers else ["first layer", "last layer"]
-        size = f"log scale, {size_words(self.scale.low, 1)} to {size_words(self.scale.high, 1)}{self.cuts}"
+        names = [name for (name,) in fitted(names, 0.45 * bars.width, MINIMUM, most=1)]
         ends = [self.quiet(names[0]), self.quiet(names[-1])]
         ends[0].next_to((bars.left, lowest.bottom if len(self.told) > 1 else bars.bottom, 0), DR, buff=0.1)
         ends[1].next_to((bars.right, 0, 0), DL, buff=0.1).at_baseline(ends[0].baseline)
@@ -321,9 +320,10 @@ class GradientFlow(TraceScene):
         titles = [self.words("gradient now", size=SMALL), self.words(f"{self.first.unit}s × steps", size=SMALL)]
         titles[0].next_to((bars.center[0], bars.top, 0), UP, buff=0.14)
         titles[1].next_to((highest.center[0], highest.top, 0), UP, buff=0.14).at_baseline(titles[0].baseline)
-        about = self.quiet(f"{size}; maps: the stronger the colour, the more; {names[0]} at the bottom")
+        maps = f"maps: the stronger the colour, the more; {names[0]} at the bottom"
+        about = self.quiet(f"{self.scale}{self.cuts}; {maps}")
         about.move_to((0, self.layout.whole_stage.bottom + 0.14, 0))
-        return [*ends, *steps, *titles, about]
+        return [*ends[: len(names)], *steps, *titles, about]
 
     def first_and_last_step(self, left: float, right: float, y: float) -> list[Words]:
         """Write the first and the last step below the ends of a map."""

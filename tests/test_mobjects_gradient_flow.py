@@ -7,13 +7,16 @@ import pytest
 
 manim = pytest.importorskip("manim", reason="films are not installed")
 
+from manim import LEFT, RIGHT  # noqa: E402
+
 from explainer.flow import LayerGradient, factors  # noqa: E402
+from explainer.mobjects.flow_words import RunTold, listed  # noqa: E402
 from explainer.mobjects.gradient_bars import GradientBars, factor_words, hatching  # noqa: E402
 from explainer.mobjects.gradient_map import FINE, GradientKey, GradientMap  # noqa: E402
 from explainer.mobjects.gradient_scale import GradientScale, size_words, tick  # noqa: E402
 from explainer.mobjects.layer_row import LayerRow, bar_names, fitted  # noqa: E402
 from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
-from explainer.reach import Bar  # noqa: E402
+from explainer.reach import Bar, Reach, Result  # noqa: E402
 from explainer.theme import DARK, GRADIENT, LIGHT  # noqa: E402
 
 SIZES = [1e-5, 1e-3, 1e-2, 0.5]
@@ -85,6 +88,8 @@ def test_a_scale_holds_what_must_be_told_apart_and_cuts_off_what_flies_out() -> 
         (1e-6, 1.0, ["10⁻⁶", "10⁻⁴", "0.01", "1"]),
         (0.5, 2000.0, ["1", "10", "100", "1,000"]),
         (0.03, 0.4, ["0.05", "0.1", "0.2"]),
+        (17_000.0, 180_000.0, ["2·10⁴", "5·10⁴", "10⁵"]),
+        (1.7e-5, 1.8e-4, ["2·10⁻⁵", "5·10⁻⁵", "10⁻⁴"]),
     ],
 )
 def test_ticks_are_round_and_few(low: float, high: float, expected: list[str]) -> None:
@@ -98,6 +103,18 @@ def test_ticks_are_round_and_few(low: float, high: float, expected: list[str]) -
 )  # fmt: skip
 def test_sizes_are_written_with_two_digits_that_count(size: float, words: str) -> None:
     assert size_words(size) == words
+
+
+def test_no_bar_is_beyond_the_ends_of_the_scale_as_they_are_printed() -> None:
+    assert str(GradientScale.of([[0.022, 0.085]])) == "log scale, 0.0085 to 0.085"
+
+
+@pytest.mark.parametrize("factor", [0.0053, 0.000053, 5.3e-9])
+def test_factors_of_many_bars_do_not_touch(factor: float) -> None:
+    bars = GradientBars([LayerGradient(str(at), 0.1) for at in range(12)], [factor] * 11, GradientScale(0.01, 1.0),
+                        width=10.8)  # fmt: skip
+    lefts, rights = ([words.get_corner(side)[0] for words in bars.factors.values()] for side in (LEFT, RIGHT))
+    assert all(right < left for right, left in zip(rights, lefts[1:], strict=False))
 
 
 def test_factors_are_written_so_that_a_small_one_is_not_zero() -> None:
@@ -159,6 +176,8 @@ def test_bars_are_called_by_their_layers_or_counted_where_those_are_numbers() ->
     assert bar_names([Bar("conv1", "Conv2d", "conv1"), Bar("fc", "Linear", "fc")]) == ["conv1", "fc"]
     assert bar_names([Bar("0", "Linear", "0"), Bar("2", "Linear", "2")]) == ["layer 1", "layer 2"]
     assert bar_names([Bar("0", "Conv2d", "0"), Bar("9", "Linear", "9")]) == ["Conv2d 0", "Linear 9"]
+    assert bar_names([Bar("0–14", "", "14", 16), Bar("16–32", "", "32", 18)]) == ["stage 1", "stage 2"]
+    assert bar_names([Bar("0", "Conv2d", "0"), Bar("1–4", "", "4", 4)]) == ["Conv2d 0", "layers 1–4"]
 
 
 @pytest.mark.parametrize(
@@ -181,3 +200,20 @@ def test_names_are_broken_or_shortened_to_fit(
 def test_names_that_cannot_be_shortened_keep_their_ends() -> None:
     ((line,),) = fitted(["extraordinarily_long_name_7"], 0.9, MINIMUM)
     assert line.startswith("…") and line.endswith("e_7")
+
+
+def told(norms: list[float], *, stages: bool = False) -> RunTold:
+    bars = tuple(Bar(f"{2 * at}–{2 * at + 1}" if stages else str(at), "" if stages else "Linear", str(at))
+                 for at in range(len(norms)))  # fmt: skip
+    sizes = np.array(norms)[:, None]
+    found = Reach(bars, stages, np.array([0]), sizes, np.zeros_like(sizes), {})
+    return RunTold("α = 1", None, found, Result("", 0.0, "", None))  # type: ignore[arg-type]  # nothing of it is told
+
+
+def test_what_is_said_of_stages_does_not_pass_for_layers() -> None:
+    assert told([1e-6, 1e-3, 1.0], stages=True).factors() == "Each stage passes on ×0.0010."
+    assert told([1e-6, 1e-3, 1.0], stages=True).ends() == "At the first, stage 1, 0.0000010 is left of 1.0."
+
+
+def test_names_in_a_sentence_end_with_an_and() -> None:
+    assert [listed(list("abcdef")[:count]) for count in (1, 2, 5)] == ["a", "a and b", "a, b, c and 2 more"]

@@ -69,6 +69,13 @@ def test_long_words_are_broken_evenly_and_never_wider_than_asked(width: float) -
     assert words.height > Words(sentence, size=0.3).height * 1.5
 
 
+def test_words_that_need_a_line_more_leave_no_single_word_on_it() -> None:
+    sentence = "Who knows nothing has a loss of ln 10 = 2.30; it is 0.02 after 460 steps."
+    words, alone = Words(sentence, size=0.68, width=12.3), Words(sentence, size=0.68)
+    assert alone.width < 2 * 12.3  # two lines would do, were it not for long words
+    assert words.width < 1.2 * alone.width / 3
+
+
 def test_words_that_nobody_could_read_at_480p_are_refused() -> None:
     with pytest.raises(ValueError, match=f"cannot be read at 480p: use at least {MINIMUM}"):
         Words("fine print", size=0.1)

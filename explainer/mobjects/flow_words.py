@@ -105,15 +105,15 @@ class RunTold:
         if found is None or len(self.reach.bars) < 3:
             return ""
         low, high = found
-        span = f"×{factor_words(low)} to ×{factor_words(high)}"
+        span, unit = span_words(low, high), self.unit
         if high < 1:
             about = (low * high) ** 0.5 if high < ALIKE * low else 0.0
             part = next((words for least, most, words in PARTS if least <= about < most), "")
             if part and self._sigmoids():
-                return f"A sigmoid’s slope is at most ¼. Here each layer passes on {span}: {part}."
-            return f"Each layer passes on {span}" + (f": {part}." if part else ".")
+                return f"A sigmoid’s slope is at most ¼. Here each {unit} passes on {span}: {part}."
+            return f"Each {unit} passes on {span}" + (f": {part}." if part else ".")
         if low > LEVEL[0] and high < LEVEL[1]:
-            return f"From layer to layer it changes by {span}: the bars are about level."
+            return f"From {unit} to {unit} it changes by {span}: the bars are about level."
         return f"From one bar to the next it changes by {span}."
 
     def _sigmoids(self) -> bool:
@@ -155,9 +155,8 @@ class RunTold:
             return f"{self.title}: {' '.join(self.troubles()) or 'it has one bar only.'}"
         still = "still " if self.trend == before.trend else ""
         level = found[0] > LEVEL[0] and found[1] < LEVEL[1]
-        does = {SHRINKS: f"it {still}shrinks", GROWS: f"it {still}grows", HOLDS: f"it {still}holds"}[self.trend]
-        span = f"×{factor_words(found[0])} to ×{factor_words(found[1])}"
-        return f"{self.title}: {span} a {self.unit}, {'the bars are level' if level else does}."
+        does = {SHRINKS: f"it {still}shrinks", GROWS: f"it {still}grows", HOLDS: f"it {still}arrives"}[self.trend]
+        return f"{self.title}: {span_words(*found)} a {self.unit}, {'the bars are level' if level else does}."
 
     def training(self) -> str:
         """Say what the beat of training shows."""
@@ -214,6 +213,13 @@ def _without(run: RunTold) -> str:
     )
 
 
+def span_words(low: float, high: float) -> str:
+    """Write a range of factors; one number where both ends are the same in words."""
+    ends = dict.fromkeys(f"×{factor_words(each)}" for each in (low, high))
+    return " to ".join(ends)
+
+
 def listed(names: Sequence[str]) -> str:
     """Write names one after the other, a few of them."""
-    return ", ".join(names) if len(names) <= 4 else f"{', '.join(names[:3])} and {len(names) - 3} more"
+    few, last = (names[:-1], names[-1]) if len(names) <= 4 else (names[:3], f"{len(names) - 3} more")
+    return f"{', '.join(few)} and {last}" if few else last

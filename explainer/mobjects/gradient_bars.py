@@ -10,7 +10,7 @@ from manim import RIGHT, UP, Line, VGroup, VMobject
 
 from explainer.flow import LayerGradient
 from explainer.mobjects.bars import outline
-from explainer.mobjects.gradient_scale import GradientScale, size_words
+from explainer.mobjects.gradient_scale import GradientScale, size_words, tick
 from explainer.mobjects.words import MINIMUM, SMALL, Words, number
 from explainer.theme import DARK, GRADIENT, NEGATIVE, Theme, ink
 
@@ -125,9 +125,7 @@ class GradientBars(VGroup):
         colour = ink(GRADIENT, self.theme)
         for index, factor in enumerate(factors):
             if factor is not None:
-                words = Words(f"×{factor_words(factor)}", size=size, colour=colour)
-                if words.width > 0.94 * self.pitch:
-                    words = Words(f"×{factor_words(factor)}", size=MINIMUM, colour=colour)
+                words = self._fitting(factor, size, colour)
                 words.move_to((self.foot(index) + self.foot(index + 1)) / 2).at_baseline(self.base.get_y() - 0.1 - size)
                 self.factors[index] = words
         drawn = [index for index, each in enumerate(gradients) if each.drawable]
@@ -143,6 +141,16 @@ class GradientBars(VGroup):
                 words = Words(said, size=MINIMUM, colour=self.theme.text)
                 self.instead[index] = words.next_to(self.foot(index) + INSTEAD * self.tall * UP * (each.size != 0),
                                                     UP, buff=0.08)  # fmt: skip
+
+    def _fitting(self, factor: float, size: float, colour: str) -> Words:
+        """Return a factor in words no wider than the pitch: smaller where need be, then with one digit."""
+        ways = [(factor_words(factor), size), (factor_words(factor), MINIMUM), (size_words(factor, 1), MINIMUM)]
+        ways += [(tick(float(f"{factor:.0e}")), MINIMUM)] if factor > 0 else []
+        for said, each in ways:
+            words = Words(f"×{said}", size=each, colour=colour)
+            if words.width <= 0.94 * self.pitch:
+                break
+        return words
 
     def _room_right(self, index: int, height: float) -> float:
         """Return how far right words at a height may reach before they meet the next bar."""
@@ -169,5 +177,3 @@ def hatching(boxes: Array) -> Array:
             ends = np.array([(begin, bottom + begin - start, 0.0), (end, bottom + end - start, 0.0)])
             lines.append(ends[0] + np.linspace(0, 1, 4)[:, None] * (ends[1] - ends[0]))
     return np.concatenate(lines) if lines else np.empty((0, 3))
-
-

@@ -52,6 +52,10 @@ class GradientScale:
         low = min(low - ROOM * max(high - low, LEAST), high - LEAST)
         return cls(10**low, 10**high)
 
+    def __str__(self) -> str:
+        """Say what it spans, with as many digits as the sizes on it have: none is beyond an end that is printed."""
+        return f"log scale, {size_words(self.low)} to {size_words(self.high)}"
+
     def cuts(self, sizes: Iterable[npt.ArrayLike]) -> bool:
         """Say whether some sizes are beyond its ends."""
         flat = _logarithms(sizes)
@@ -92,9 +96,12 @@ def _logarithms(sizes: Iterable[npt.ArrayLike]) -> Array:
 
 
 def tick(value: float) -> str:
-    """Write a round number: plainly near one, else as a power of ten."""
+    """Write a number of one digit that counts: plainly near one, else with a power of ten."""
     power = math.floor(math.log10(value) + 1e-9)
-    return f"{value:,.{max(0, -power)}f}" if -2 <= power <= 3 else f"10{str(power).translate(_RAISED)}"
+    if -2 <= power <= 3:
+        return f"{value:,.{max(0, -power)}f}"
+    digit = round(value / 10.0**power)
+    return f"{digit}·" * (digit > 1) + f"10{str(power).translate(_RAISED)}"
 
 
 def size_words(value: float, digits: int = 2) -> str:

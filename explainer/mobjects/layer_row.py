@@ -102,12 +102,17 @@ def ruled_axis(base: Line, height: float, ticks: Sequence[tuple[float, str]], th
 
 
 def bar_names(bars: Sequence[Bar]) -> list[str]:
-    """Return what bars are called on screen: by qualified names, or counted where those are numbers only."""
+    """Return what bars are called on screen: by qualified names, or counted where those are numbers only.
+
+    One that stands for several layers does not pass for one of them.
+    """
     if any(letter.isalpha() for bar in bars for letter in bar.name):
         return [bar.name for bar in bars]
-    if len({bar.type for bar in bars}) == 1:
-        return [f"layer {place}" for place in range(1, len(bars) + 1)]
-    return [f"{bar.type} {bar.name}".strip() for bar in bars]
+    types = {bar.type for bar in bars}
+    if len(types) == 1:
+        unit = "layer" if types.pop() else "stage"
+        return [f"{unit} {place}" for place in range(1, len(bars) + 1)]
+    return [f"{bar.type or 'layers'} {bar.name}" for bar in bars]
 
 
 def fitted(names: Sequence[str], room: float, size: float, most: int = 2) -> list[list[str]]:

@@ -60,12 +60,13 @@ class Words(OnBaseline):
 
 def _broken(set_text: str, extent: float, width: float) -> Any:
     """Break a line of `extent` em into as few lines as fit `width`, about equally long."""
-    lines = math.ceil(extent / width)
-    for even in np.linspace(extent / lines, width, 12):
-        runs = typeset(f"#align(center)[{strut()}#h(-0.592em){set_text}]", float(even) + 0.02)
-        heights = np.concatenate([run.points[:, 1] for run in runs])
-        if np.ptp(heights) < 1.25 * lines:  # lines are about 1.3 em apart, and the last has no descender to speak of
-            break
+    least = math.ceil(extent / width)
+    for lines in (least, least + 1):  # long words may need one more
+        for even in np.linspace(extent / lines, width, 12):
+            runs = typeset(f"#align(center)[{strut()}#h(-0.592em){set_text}]", float(even) + 0.02)
+            heights = np.concatenate([run.points[:, 1] for run in runs])
+            if np.ptp(heights) < 1.25 * lines:  # they are about 1.3 em apart, and the last has no descender to speak of
+                return runs
     return runs
 
 

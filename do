@@ -209,11 +209,18 @@ install_project() {
 
 # The first import of these takes seconds longer, because uv leaves Python files uncompiled. Once here, rather than in
 # every process of a first demo, or for ever where PYTHONDONTWRITEBYTECODE is set. What is missing is passed over.
+# A step is recorded too: it loads what torch loads first with an optimizer, and makes numba's machine code.
 compile_imports() {
     env -u PYTHONDONTWRITEBYTECODE "$python" -c 'import contextlib, importlib
 for name in "torch", "matplotlib.pyplot", "sklearn.datasets", "pandas", "manim", "typst", "torchvision":
     with contextlib.suppress(Exception):
-        importlib.import_module(name)'
+        importlib.import_module(name)
+import explainer, torch
+model = torch.nn.Linear(2, 1)
+optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+with explainer.record(model, optimizer=optimizer):
+    model(torch.ones(1, 2)).sum().backward()
+    optimizer.step()'
 }
 
 install_all() {
@@ -289,8 +296,9 @@ run_tests() {
     # What lint found does not keep the tests from running; their closing line is the last one.
     linted=0
     lint || linted=1
-    # A file's tests stay together: they share what they recorded.
-    "$python" -m pytest -n auto --dist loadfile || exit $?
+    # A file's tests stay together: they share what they recorded. The hundred processes that they start would each
+    # compile torch and manim anew, seconds every time, where PYTHONDONTWRITEBYTECODE is set.
+    env -u PYTHONDONTWRITEBYTECODE "$python" -m pytest -n auto --dist loadfile || exit $?
     [ $linted = 0 ] || { warn "explainer: the tests pass, but ruff or mypy found something (above)" && exit 1; }
 }
 

@@ -12,10 +12,18 @@ pytest_plugins = ["pytester"]  # runs small suites of its own: how the plugin is
 # Before anything imports matplotlib, in this process and in those that tests start.
 os.environ["MPLBACKEND"] = "Agg"
 
+# Each of several workers has its share of the cores. torch's threads wait for each other by spinning: those of two
+# workers on two cores take five times the processor time of one each, and are slower.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    workers = int(os.environ["PYTEST_XDIST_WORKER_COUNT"])
+    os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
+
 
 @pytest.fixture(scope="session", autouse=True)
 def runs_of_lessons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
-    """Keep the lessons' traces in a folder of this session, recorded once and shared by all its tests."""
+    """Keep the lessons' traces and surfaces in a folder of this session, made once and shared by all its workers."""
+    base = tmp_path_factory.getbasetemp()
+    shared = base.parent if "PYTEST_XDIST_WORKER" in os.environ else base
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("EXPLAINER_RUNS", str(tmp_path_factory.mktemp("runs")))
+        patch.setenv("EXPLAINER_RUNS", str(shared / "runs-of-lessons"))
         yield

@@ -23,6 +23,13 @@ def trace() -> explainer.Trace:
     return lessons.record_lesson("digits")
 
 
+@pytest.fixture
+def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep apart from the runs of other tests, which may be recorded or read at the same time."""
+    monkeypatch.setenv("EXPLAINER_RUNS", str(tmp_path / "runs"))
+
+
+@pytest.mark.usefixtures("own_runs")
 def test_a_lesson_is_recorded_once_and_found_again_by_its_settings() -> None:
     first = lessons.record_lesson("two-layer", steps=3)
     created = (first.folder / "trace.json").stat().st_mtime_ns
@@ -34,6 +41,23 @@ def test_a_lesson_is_recorded_once_and_found_again_by_its_settings() -> None:
     assert not list(first.folder.parent.glob(".*"))
 
 
+@pytest.mark.usefixtures("own_runs")
+def test_what_another_process_recorded_meanwhile_is_left_to_those_who_read_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    others: list[explainer.Trace] = []
+    run = two_layer.run
+
+    def late(*args: object, **settings: object) -> None:
+        monkeypatch.setattr(two_layer, "run", run)
+        others.append(lessons.record_lesson("two-layer", steps=3))
+        run(*args, **settings)
+
+    monkeypatch.setattr(two_layer, "run", late)
+    assert lessons.record_lesson("two-layer", steps=3).folder == others[0].folder
+    np.testing.assert_array_equal(others[0].parameters["L1.weight"][-1].shape, (4, 2))
+    assert not list(others[0].folder.parent.glob(".*"))
+
+
+@pytest.mark.usefixtures("own_runs")
 def test_a_lesson_whose_recording_was_killed_is_recorded_again() -> None:
     first = lessons.record_lesson("two-layer", steps=5)
     text = (first.folder / "trace.json").read_text()
@@ -54,6 +78,7 @@ def test_a_lesson_can_be_laid_where_one_likes_but_not_over_something_else(tmp_pa
     assert (tmp_path / "mine").stat().st_mode == (tmp_path / "other").stat().st_mode  # others may read it
 
 
+@pytest.mark.usefixtures("own_runs")
 def test_progress_is_told_for_every_step() -> None:
     told: list[tuple[int, int]] = []
     lessons.record_lesson("two-layer", steps=6, again=True, progress=lambda done, total: told.append((done, total)))

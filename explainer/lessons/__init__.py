@@ -1,5 +1,6 @@
 """The lecture's runs: each is recorded once, and found again by its settings. Listing them needs no torch."""
 
+import errno
 import hashlib
 import importlib.metadata
 import json
@@ -7,6 +8,7 @@ import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -79,10 +81,8 @@ def record_lesson(
     lesson = find(name)
     chosen = lesson.with_settings(preset, run, **settings)
     folder = Path(path) if path is not None else runs_folder() / f"{name}-{_digest(chosen, name)}"
-    if not again and path is None and (folder / "trace.json").is_file():
-        trace = open_trace(folder)
-        if trace.finished:
-            return trace
+    if not again and path is None and _whole(folder):
+        return open_trace(folder)
     _check_room(folder, again=again or path is None)
     try:
         folder.parent.mkdir(parents=True, exist_ok=True)
@@ -93,11 +93,12 @@ def record_lesson(
     try:
         about = {"lesson": name, "settings": json.loads(json.dumps(chosen, default=str)), "run": lesson.run_of(chosen)}
         room(name).run(unfinished, about=about, progress=progress or (lambda done, total: None), **chosen)
-        _move(unfinished, folder)
+        if again or path is not None or not _whole(folder):  # somebody else may have recorded the same meanwhile
+            move(unfinished, folder)
     except KeyboardInterrupt:
         if len(steps := _steps_in(unfinished)):
             kept = folder.with_name(f"{folder.name}-interrupted")  # never found again as if it were whole
-            _move(unfinished, kept)
+            move(unfinished, kept)
             raise KeyboardInterrupt(f"the trace of steps {steps[0]} to {steps[-1]} lies in {kept}") from None
         raise KeyboardInterrupt("nothing was recorded yet") from None
     finally:
@@ -172,11 +173,19 @@ def _steps_in(folder: Path) -> list[int]:
         return []
 
 
-def _move(unfinished: Path, folder: Path) -> None:
-    """Put a whole trace in its place; somebody else may have recorded the same meanwhile, and may be reading it."""
-    if folder.exists():
-        os.replace(folder, unfinished.with_name("replaced"))
-    os.replace(unfinished, folder)
+def _whole(folder: Path) -> bool:
+    return (folder / "trace.json").is_file() and open_trace(folder).finished
+
+
+def move(whole: Path, folder: Path) -> None:
+    """Put a whole folder in its place, in place of what is there; what comes there at the same moment may stay."""
+    with suppress(FileNotFoundError):
+        os.replace(folder, whole.with_name("replaced"))
+    try:
+        os.replace(whole, folder)
+    except OSError as error:
+        if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):
+            raise
 
 
 def _digest(settings: Mapping[str, Any], lesson: str = "") -> str:

@@ -6,7 +6,6 @@ Finding a surface that was computed before loads no torch.
 from __future__ import annotations
 
 import hashlib
-import os
 import shutil
 import tempfile
 from collections.abc import Callable, Mapping, Sequence
@@ -17,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explainer.errors import SurfaceError, TraceError
-from explainer.lessons import LESSONS, Progress, _digest, record_runs, room, runs_folder
+from explainer.lessons import LESSONS, Progress, _digest, move, record_runs, room, runs_folder
 from explainer.lessons.own_axes import axes_of, own_line, own_plane, said, shown
 from explainer.surface import Slice, Surface, SurfaceSequence, open_slice, open_surface, open_surface_sequence
 from explainer.trace import Trace
@@ -232,11 +231,12 @@ def _kept(
     }
     numbers = {option: value for option, value in asked.items() if option not in _OF_THE_COMPUTATION}
     folder = runs_folder() / "surfaces" / f"{name}-{kind}-{_digest({'walks': walks, **_plain(numbers)})}"
+    instead = again
     if not again and folder.is_dir():
         try:
             return opened(folder)
         except SurfaceError:
-            pass  # damaged or of another version: computed again
+            instead = True  # damaged or of another version: computed again
     try:  # before long work begins
         folder.parent.mkdir(parents=True, exist_ok=True)
         scratch = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
@@ -245,9 +245,8 @@ def _kept(
     try:
         found = compute()
         found.save(scratch / "whole")
-        if folder.exists():
-            os.replace(folder, scratch / "replaced")
-        os.replace(scratch / "whole", folder)
+        if instead or not folder.is_dir():  # somebody else may have computed the same meanwhile
+            move(scratch / "whole", folder)
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
     return opened(folder)

@@ -173,6 +173,16 @@ LESSONS = {
             },
         ),
         Lesson(
+            "moons",
+            "Two crescents that no straight line tells apart: a network bends the plane until one does.",
+            {"activation": "tanh", "width": 16, "learning_rate": 0.02, "steps": 300, "seed": 0},
+            runs={
+                "tanh": {"activation": "tanh"},
+                "ReLU": {"activation": "ReLU"},
+                "identity": {"activation": "identity"},
+            },
+        ),
+        Lesson(
             "depth",
             "Eight layers of 32 read digits, or do not: how much of the gradient reaches the first layer.",
             {

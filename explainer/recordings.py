@@ -143,7 +143,7 @@ class StepTensors:
     @property
     def shape(self) -> tuple[int, ...]:
         """(S, …); the largest size where steps differ."""
-        return (len(self), *self._largest(range(len(self))))
+        return (len(self), *self.shape_at(range(len(self))))
 
     @property
     def ndim(self) -> int:
@@ -167,8 +167,15 @@ class StepTensors:
         step = self._steps.numbers[index]
         raise TraceError(f"{self} was not kept at step {step}: {self._steps.why_not(index)}")
 
-    def _largest(self, indices: Sequence[int]) -> tuple[int, ...]:
-        """Return the size that holds each of some steps' tensors."""
+    def shape_at(self, indices: Sequence[int]) -> tuple[int, ...]:
+        """Return the size that holds each of some steps' tensors, without reading them.
+
+        Args:
+            indices: Where the steps stand among the recorded, from 0.
+
+        Raises:
+            TraceError: One was not kept, none was asked for, or they differ in the number of dimensions.
+        """
         if not len(indices):
             raise TraceError(f"{self}: no step was asked for, or none was recorded")
         shapes = [self._steps.shape(self._kind, self._name, index) for index in indices]

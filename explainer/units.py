@@ -8,7 +8,7 @@ saturated. Nothing flows back through it, so that training does not bring it bac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -53,7 +53,14 @@ class Units:
         return self.examples == self.batch_examples
 
 
-def dead_units(trace: Trace, layer: str, indices: Iterable[int], axis: int | None = None) -> Units:
+def dead_units(
+    trace: Trace,
+    layer: str,
+    indices: Iterable[int],
+    axis: int | None = None,
+    *,
+    statistics: Mapping[str, Any] | None = None,
+) -> Units:
     """Find the units whose value is one and the same for all kept examples and positions, in each of some steps.
 
     Where a step has only one example, steps are not told apart: then a dead unit has one value in all of them. A unit
@@ -63,20 +70,22 @@ def dead_units(trace: Trace, layer: str, indices: Iterable[int], axis: int | Non
         layer: A layer, or an output of one, whose activation was kept.
         indices: Where the steps stand among the recorded.
         axis: The one along which units lie; found by `unit_axis` when omitted.
+        statistics: `trace.statistics["activations"][layer]`, where it was read already: it is long in a long run.
 
     Raises:
         TraceError: The activation has no units, was not kept, holds numbers that are not finite, or fewer than two
             examples were kept, of which nothing can be said.
     """
-    indices = list(indices)
-    shape = trace.activations[layer].shape[1:]
+    indices, tensors = list(indices), trace.activations[layer]
+    known = trace.statistics["activations"][layer] if statistics is None else statistics
+    shape = tensors.shape_at(indices)
     axis = unit_axis(trace, layer, len(shape)) if axis is None else axis % max(1, len(shape))
     if len(shape) < 2 or axis == 0:
         raise TraceError(f"layer {layer!r} has no units: its activation is {_shape(shape)}, of which the first are "
                          "examples; an axis from 1 is one of units")  # fmt: skip
     sizes, lows, highs = [], [], []
     for index in indices:
-        values = np.moveaxis(np.asarray(trace.activations[layer][index], np.float64), axis, -1)
+        values = np.moveaxis(np.asarray(tensors[index], np.float64), axis, -1)
         sizes.append(len(values))
         rows = values.reshape(-1, values.shape[-1])
         if len(rows):
@@ -93,11 +102,11 @@ def dead_units(trace: Trace, layer: str, indices: Iterable[int], axis: int | Non
                          "says where they began")  # fmt: skip
     if min(sizes) < 2:
         low, high = low.min(axis=0, keepdims=True), high.max(axis=0, keepdims=True)
-    at_most = _zero_at_most(trace, layer, indices, low.shape[1])
+    at_most = _zero_at_most(known, indices, low.shape[1])
     dead = {int(unit): float(low[-1, unit]) for unit in np.flatnonzero((low == high).all(axis=0))}
     if not at_most:
         dead = {unit: value for unit, value in dead.items() if low[:, unit].any()}
-    batches = [_batch_size(trace, layer, index, size, shape) for index, size in zip(indices, sizes, strict=True)]
+    batches = [_batch_size(known, index, size, shape) for index, size in zip(indices, sizes, strict=True)]
     return Units(low.shape[1], axis, tuple(shape), dead, sum(sizes), sum(batches), at_most)
 
 
@@ -118,23 +127,18 @@ def unit_axis(trace: Trace, layer: str, ndim: int) -> int:
     return 1
 
 
-def _statistic(trace: Trace, layer: str, statistic: str, index: int) -> float:
-    columns: dict[str, Any] = trace.statistics["activations"][layer]
-    return float(columns[statistic][index])
-
-
-def _zero_at_most(trace: Trace, layer: str, indices: Iterable[int], count: int) -> int:
+def _zero_at_most(statistics: Mapping[str, Any], indices: Iterable[int], count: int) -> int:
     """Return how many units can be zero for all examples, by the share of zeros in whole batches."""
-    shares = [_statistic(trace, layer, "zero_fraction", index) for index in indices]
+    shares = [float(statistics["zero_fraction"][index]) for index in indices]
     known = [share for share in shares if not math.isnan(share)]  # an empty batch has none
     return math.floor(min(known, default=1.0) * count + 1e-6)
 
 
-def _batch_size(trace: Trace, layer: str, index: int, kept: int, shape: tuple[int, ...]) -> float:
+def _batch_size(statistics: Mapping[str, Any], index: int, kept: int, shape: tuple[int, ...]) -> float:
     """Return how many examples a batch had, by Σx² = n·(mean² + std²), which is over all of it."""
-    if _statistic(trace, layer, "zero_fraction", index) == 1:
+    if statistics["zero_fraction"][index] == 1:
         return kept  # the rest of the batch is zero too: as good as seen
-    norm, mean, std = (_statistic(trace, layer, which, index) for which in ("norm", "mean", "std"))
+    norm, mean, std = (float(statistics[which][index]) for which in ("norm", "mean", "std"))
     mean_square = mean**2 + std**2
     if not math.isfinite(norm) or not mean_square > 0:
         return math.nan

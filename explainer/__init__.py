@@ -56,7 +56,7 @@ _HOMES = {
     "open_trace": "explainer.trace",
 }
 # as in `explainer.plots.loss(trace)`
-_ROOMS = ("chain", "flow", "lessons", "mobjects", "plots", "testing", "theme", "verify")
+_ROOMS = ("chain", "flow", "lessons", "mobjects", "page", "plots", "testing", "theme", "verify")
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]
 

@@ -23,6 +23,8 @@ from explainer.storage import Array, Shard
 if TYPE_CHECKING:
     import pandas
 
+    from explainer.page import Page
+
 
 def open_trace(path: str | Path) -> "Trace":
     """Open the folder of a trace, also while its run goes on.
@@ -210,6 +212,19 @@ class Trace:
         ends = np.empty(0, np.int64), np.empty(0)  # of the right dtype, where there is nothing to join
         joined = np.concatenate([*steps, ends[0]]), np.concatenate([*values, ends[1]])
         return pandas.DataFrame({"step": joined[0], **words, "value": joined[1]})
+
+    def page(self, **options: Any) -> "Page":
+        """Return the run as a page to scrub through; a notebook shows it in its place.
+
+        Args:
+            options: What `explainer.page.make_page` takes: surface, title, language, films, ….
+
+        Raises:
+            TraceError: The trace holds no step.
+        """
+        from explainer.page import make_page
+
+        return make_page(self, **options)
 
     def __repr__(self) -> str:
         where = "in memory" if self.folder is None else f"in {self.folder}"

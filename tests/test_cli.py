@@ -79,7 +79,7 @@ def test_without_arguments_it_says_what_there_is(call: Call) -> None:
     code, out, err = call()
     assert (code, err) == (0, "")
     commands = re.findall(r"^  (\w+) {2,}\S", out.partition("Commands:")[2], re.MULTILINE)
-    assert commands == ["demo", "record", "info", "plot", "surface", "render", "verify", "doctor"]
+    assert commands == ["demo", "record", "info", "plot", "surface", "render", "page", "verify", "doctor"]
 
 
 @pytest.mark.parametrize("command", [(), *((name,) for name in cli.explainer.commands)])

@@ -36,7 +36,7 @@ explainer/recordings.py          | numpy storage                                
 explainer/ranks.py               | numpy storage recordings folder statistics                 |
 explainer/arena.py               | numpy storage                                              |
 explainer/writer.py              | numpy storage arena statistics architecture                |
-explainer/trace.py               | numpy storage recordings ranks statistics architecture     | pandas
+explainer/trace.py               | numpy storage recordings ranks statistics architecture     | pandas page
 explainer/recorder               | explainer torch numpy trace storage writer statistics moments architecture |
 explainer/flow.py                | numpy trace                                                |
 explainer/thinning.py            | numpy                                                      |
@@ -47,6 +47,8 @@ explainer/stages.py              | architecture                                 
 explainer/laps.py                | numpy trace                                                |
 explainer/reach.py               | numpy trace flow stages                                    |
 explainer/chain.py               | numpy trace architecture operations                        |
+explainer/symbols.py             | architecture operations                                    |
+explainer/factors.py             | numpy trace chain operations                               |
 explainer/change.py              | numpy trace chain operations                               |
 explainer/predictions.py         | numpy trace scores                                         |
 explainer/scores.py              | numpy trace operations                                     |
@@ -75,8 +77,15 @@ explainer/mobjects         | manim cairo svgelements numpy trace theme flow surf
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |
 explainer/mobjects/layer_row.py  | manim numpy theme reach                                    |
-explainer/mobjects/symbols.py    | architecture operations                                    |
-explainer/page                   | numpy trace theme flow chain surface                       |
+explainer/mobjects/symbols.py    | symbols                                                    |
+explainer/page                   | numpy                                                      |
+explainer/page/answers.py        | numpy predictions                                          |
+explainer/page/colours.py        | theme                                                      |
+explainer/page/curves.py         | numpy baseline flow reach                                  |
+explainer/page/factors.py        | numpy chain operations                                     |
+explainer/page/gradients.py      | numpy flow                                                 |
+explainer/page/network.py        | numpy architecture scores stages units                     |
+explainer/page/relief.py         | numpy theme                                                |
 explainer/subtitles.py           |                                                            | srt
 explainer/render                 | theme subtitles                                            | av PIL manim_slides
 explainer/filming.py             |                                                            | manim subtitles

@@ -1,4 +1,4 @@
-"""The command line: `explainer demo · record · info · plot · surface · render · verify · doctor`.
+"""The command line: `explainer demo · record · info · plot · surface · render · page · verify · doctor`.
 
 Exit codes: 0 done · 1 a check failed, or a film by a mistake in its scene · 2 wrong use: a name, a setting, or a trace
 that is damaged or lacks what was asked of it · 3 something is not installed · 130 interrupted by Ctrl-C.
@@ -18,6 +18,7 @@ from explainer import __version__
 from explainer.cli.demo import run_demo
 from explainer.cli.doctor import examine
 from explainer.cli.info import tell
+from explainer.cli.page import write_page
 from explainer.cli.plot import plot_figure
 from explainer.cli.record import record_one
 from explainer.cli.render import render_scenes
@@ -66,7 +67,10 @@ def explainer(context: click.Context) -> None:
         click.echo(context.get_help())
 
 
-for command in (run_demo, record_one, tell, plot_figure, compute_surface, render_scenes, verify_trace, examine):
+_COMMANDS = (
+    run_demo, record_one, tell, plot_figure, compute_surface, render_scenes, write_page, verify_trace, examine,
+)  # fmt: skip
+for command in _COMMANDS:
     explainer.add_command(command)
 
 

@@ -1,0 +1,164 @@
+// The chain rule with recorded numbers: choose an operation and see incoming × local = outgoing.
+
+import { html, numeric, replace } from "./elements.js";
+import { choices } from "./frame.js";
+import { standFor, showLit } from "./hover.js";
+import { nearest } from "./loss.js";
+import { number, say, write } from "./words.js";
+
+export function chainView(lesson, store, picture) {
+  const nodes = html("div", { class: "operations", role: "group", "aria-label": say("chain.operations") });
+  const formula = html("p", { class: "formula" });
+  const tabs = html("div", {});
+  const table = html("table", { class: "products" });
+  const notes = html("p", { class: "note" });
+  picture.append(nodes, formula, tabs, html("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": say("chain.title") }, table), notes);
+  let [lit, rows, buttons] = [[], [], []];
+  const chain = () => lesson.runs[store.state.run].chain;
+  const operation = () => chain().operations[Math.min(store.state.operation, chain().operations.length - 1)];
+  const products = () => operation().tables[Math.min(store.state.table, operation().tables.length - 1)];
+
+  function layout() {
+    lit = [];
+    rows = [];
+    picture.hidden = chain().missing !== undefined;
+    if (picture.hidden) return;
+    buttons = chain().operations.map((each, index) => node(each, index, store, lit));
+    const start = html("span", { class: "start" }, "x");
+    replace(nodes, start, buttons.flatMap((button) => [html("span", { class: "arrow", "aria-hidden": "true" }, "←"), button]));
+    choose();
+  }
+
+  function choose() {
+    if (chain().missing !== undefined) return;
+    const here = operation();
+    buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(chain().operations[index] === here)));
+    const pick = choices("table", say("chain.to"), here.tables.map((each) => target(each, here)), (index) => store.set({ table: index }));
+    pick.mark(Math.min(store.state.table, here.tables.length - 1));
+    replace(tabs, here.tables.length > 1 ? pick.group : "");
+    replace(formula, written(here, products()));
+    const terms = products().of.shape[1];
+    const several = termCount(here, products()) > terms;
+    rows = Array.from({ length: products().rows.shape[0] }, (_, row) => productRow(here, products(), row, several));
+    replace(table, html("caption", { class: "unseen" }, say("chain.table", { layer: here.name })), head(), html("tbody", {}, rows.map((each) => each.element)));
+    step();
+  }
+
+  function step() {
+    if (chain().missing !== undefined) return;
+    const { steps } = chain();
+    const now = lesson.runs[store.state.run].steps.values[store.state.step];
+    const at = nearest(steps.values, now);
+    const shown = products();
+    rows.forEach((row, index) => fillRow(row, shown, index, at));
+    const count = operation().inputs;
+    const some = shown.to === "input" && count > shown.rows.shape[0];
+    replace(
+      notes,
+      [
+        say("chain.of_example"),
+        chain().stride > lesson.runs[store.state.run].stride ? say("chain.at", { step: steps.values[at], stride: chain().stride }) : "",
+        some ? `${say("chain.terms", { shown: shown.rows.shape[0], count })}.` : "",
+        chain().whole ? "" : say("chain.whole"),
+        shown.difference === null ? "" : say("chain.difference", { difference: number(shown.difference, 2) }),
+      ].filter(Boolean).join(" "),
+    );
+    table.dataset.step = steps.values[at];
+  }
+
+  store.set({ operation: chain().missing === undefined ? chain().operations.length - 1 : 0 });
+  layout();
+  store.subscribe(["run"], layout);
+  store.subscribe(["operation", "table"], choose);
+  store.subscribe(["step"], step);
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+}
+
+function node(operation, index, store, lit) {
+  const isLoss = operation.name === "loss";
+  const button = html(
+    "button",
+    { type: "button", class: `operation${isLoss ? " loss" : ""}`, onclick: () => store.set({ operation: index, table: 0 }) },
+    html("span", { class: "symbol" }, isLoss ? "ℓ" : operation.name),
+    html("span", { class: "type" }, operation.type),
+  );
+  standFor(store, lit, button, [operation.name]);
+  return button;
+}
+
+function target(table, operation) {
+  if (table.to === "parameter") return say("chain.to_parameter", { parameter: table.parameter });
+  return say("chain.to_input", { layer: fedBy(operation) });
+}
+
+function fedBy(operation) {
+  const before = operation.before;
+  return before === "" ? say("chain.input") : before;
+}
+
+/** ∂ℓ/∂output × ∂output/∂input = ∂ℓ/∂input, in the operation's own names. */
+function written(operation, table) {
+  const y = operation.name === "loss" ? "ℓ" : operation.name;
+  const x = table.to === "parameter" ? table.parameter : operation.before === "" ? "x" : operation.before;
+  return [
+    fraction("∂ℓ", `∂${y}`, "gradient"), html("span", {}, " × "), fraction(`∂${y}`, `∂${x}`, "local"), html("span", {}, " = "),
+    fraction("∂ℓ", `∂${x}`, "gradient"),
+  ];
+}
+
+function fraction(over, under, kind) {
+  return html("span", { class: `fraction ${kind}` }, html("span", {}, over), html("span", { class: "unseen" }, " / "), html("span", { class: "under" }, under));
+}
+
+function head() {
+  const cells = [["chain.unit_head", ""], ["chain.incoming", "gradient"], ["chain.local", "local"], ["chain.outgoing", "gradient"], ["chain.recorded", ""]];
+  return html("thead", {}, html("tr", {}, cells.map(([key, kind], place) => (place ? html("th", { scope: "col", class: kind }, say(key)) : html("td")))));
+}
+
+function termCount(operation, table) {
+  if (table.to === "parameter") return table.of.shape[1];
+  return operation.kind === "Elementwise" ? 1 : operation.outputs;
+}
+
+function productRow(operation, table, row, several) {
+  const terms = Array.from({ length: table.of.shape[1] }, (_, term) => ({
+    incoming: numeric("gradient", `chain.${row}.${term}.incoming`),
+    local: numeric("local", `chain.${row}.${term}.local`),
+    product: numeric("", `chain.${row}.${term}.product`),
+  }));
+  const rest = several ? numeric("quiet", `chain.${row}.rest`) : null;
+  const total = numeric("gradient total", `chain.${row}.total`);
+  const recorded = numeric("", `chain.${row}.recorded`);
+  const many = terms.length > 1 || several;
+  const more = termCount(operation, table) - terms.length;
+  const products = terms.map(({ incoming, local, product }) => html("li", {}, incoming, " × ", local, many ? [" = ", product] : ""));
+  if (rest) products.push(html("li", { class: "quiet" }, `+ ${say("chain.rest", { count: more })}: `, rest));
+  const element = html(
+    "tr",
+    {},
+    html("th", { scope: "row" }, rowName(operation, table, row)),
+    html("td", { colspan: 2 }, html("ul", { class: many ? "sum" : "sum one" }, products)),
+    html("td", {}, "= ", total),
+    html("td", {}, recorded),
+  );
+  return { element, terms, rest, total, recorded };
+}
+
+function rowName(operation, table, row) {
+  const index = Array.from({ length: table.rows.shape[1] }, (_, axis) => table.rows.at(row, axis)).join(", ");
+  const name = table.to === "parameter" ? table.parameter : operation.before === "" ? "x" : operation.before;
+  return `${name}[${index}]`;
+}
+
+function fillRow({ terms, rest, total, recorded }, table, row, at) {
+  terms.forEach(({ incoming, local, product }, term) => {
+    write(incoming, table.incoming.at(row, term, at), table.incoming.single, number(table.incoming.at(row, term, at), 3));
+    write(local, table.local.at(row, term, at), table.local.single, number(table.local.at(row, term, at), 3));
+    write(product, table.product.at(row, term, at), table.product.single, number(table.product.at(row, term, at), 3));
+  });
+  if (rest) write(rest, table.rest.at(row, at), false, number(table.rest.at(row, at), 3));
+  write(total, table.total.at(row, at), table.total.single);
+  const found = table.recorded.at(row, at);
+  const known = !Number.isNaN(found);
+  write(recorded, found, table.recorded.single, known ? number(found) : say("chain.not_recorded"));
+}

@@ -1,0 +1,198 @@
+"""The chain rule with recorded numbers, at the steps that are shown: incoming × local, added up, is what goes out.
+
+Incoming is the recorded gradient at an operation's output, local the operation's own derivative at the recorded values
+(`chain.work_out`), and beside the sum of their products stands what autograd recorded there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explainer import chain
+from explainer.chain import Chain, Operation
+from explainer.errors import TraceError
+from explainer.operations import Elementwise, Jacobian
+from explainer.page.arrays import Array, by_step
+from explainer.page.shown import evenly, fewer
+
+if TYPE_CHECKING:
+    from explainer.page.shown import Shown
+    from explainer.trace import Trace
+
+FEW = 10  # numbers of which all are shown
+MOST_ROWS, MOST_TERMS = 6, 4  # of more numbers: those with the largest gradients, and the largest terms of each
+MOST_OPERATIONS = 24
+MOST_NUMBERS = 52_000  # on a page: of a network with more in a step, every n-th step is shown
+SAMPLED = 8  # steps that decide which these are
+
+
+def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
+    """Return each operation's products for the first example of the step's batch, from the loss to the input.
+
+    Returns:
+        `operations` in forward order, the loss last. Each has a table for all that it passes its gradient on to, with a
+        row for each number there: its terms' `incoming`, `local` and `product` (row, term, T), the sum of all products
+        `total` (row, T), that of those not shown `rest`, autograd's `recorded` (row, T), and the largest `difference`
+        of these two. `steps` are those that there was room for: not all where a step has many products.
+
+    Raises:
+        TraceError: As `chain.work_out`; or no gradients were kept.
+    """
+    if not len(trace.gradients):
+        raise TraceError(
+            f"{trace.folder or 'the trace'} keeps no gradients, which the chain rule multiplies: record with "
+            'keep=("activations", "gradients", "parameters", "inputs", "targets"), or without keep='
+        )
+    if len(trace.layers) > MOST_OPERATIONS:
+        raise TraceError(
+            f"the model has {len(trace.layers)} layers; products are shown of models of {MOST_OPERATIONS} at most"
+        )
+    every = [chain.work_out(trace, int(step)) for step in shown.steps[evenly(len(shown), SAMPLED)]]
+    tables = [(name, table) for name in (*trace.layers, "loss") for table in _tables(trace, every, name)]
+    shown = fewer(shown, MOST_NUMBERS // sum(3 * table.of.size + 3 * len(table.rows) for _, table in tables))
+    held: list[list[dict[str, Array]]] = [[] for _ in tables]
+    for index, step in zip(shown.indices, shown.steps, strict=True):
+        worked = chain.work_out(trace, int(step))
+        for (name, table), numbers in zip(tables, held, strict=True):
+            numbers.append(table.read(trace, int(index), worked[name]))
+    operations = [
+        _operation(trace, every[0][name], [pair for pair in zip(tables, held, strict=True) if pair[0][0] == name])
+        for name in (*trace.layers, "loss")
+    ]
+    return {"operations": operations, "whole": every[0].whole, "steps": shown.steps, "stride": shown.stride}
+
+
+def _operation(trace: Trace, worked: Operation, held: Sequence[Any]) -> dict[str, Any]:
+    return {
+        "name": worked.name,
+        "type": worked.type,
+        "formula": worked.local.formula,
+        "kind": type(worked.local).__name__,
+        "inputs": int(worked.input[0].size),
+        "outputs": int(worked.incoming[0].size) if worked.incoming.ndim else 1,
+        "before": ("", *trace.layers)[(*trace.layers, "loss").index(worked.name)],
+        "tables": [_table(table, numbers) for (_, table), numbers in held],
+    }  # fmt: skip
+
+
+def _table(table: Table, numbers: Sequence[dict[str, Array]]) -> dict[str, Any]:
+    found = {name: by_step(np.stack([step[name] for step in numbers])) for name in numbers[0]}
+    apart = np.abs(found["total"] - found["recorded"])
+    known = apart[np.isfinite(apart)]
+    return {**table.about(), **found, "difference": float(known.max()) if known.size else None}
+
+
+def _tables(trace: Trace, every: Sequence[Chain], name: str) -> list[Table]:
+    """Return what an operation passes a gradient on to: its input, and the parameters where the batch is whole."""
+    worked = [each[name] for each in every]
+    if worked[0].input.ndim != 2:
+        shape = "×".join(map(str, worked[0].input.shape))
+        raise TraceError(f"layer {name!r} is given {shape} numbers; products are shown for (example, unit) alone")
+    return [ToInput(trace, worked), *(ToParameter(worked, each) for each in worked[0].parameter_gradients)]
+
+
+class Table:
+    """What an operation passes a gradient on to, and in which products.
+
+    Attributes:
+        rows: (row, axis) which numbers get a gradient.
+        of: (row, term) over which of the operation's outputs, or examples, the shown products are.
+    """
+
+    to = parameter = ""
+    rows: Array
+    of: Array
+
+    def _terms(self, worked: Operation, incoming: Array) -> tuple[Array, Array]:
+        """Return incoming and local of every product, (row, term)."""
+        raise TypeError(f"{type(self).__name__} has no terms")
+
+    def _recorded(self, trace: Trace, index: int) -> Array:
+        """Return what autograd recorded, (row,); NaN where it was not kept."""
+        return np.full(len(self.rows), np.nan)
+
+    def _choose(self, worked: Sequence[Operation]) -> None:
+        """Choose the products that are shown: those that are largest over the steps."""
+        products = [np.multiply(*self._terms(each, each.incoming)) for each in worked]
+        self.of = np.stack([_largest(row, MOST_TERMS) for row in np.mean(np.abs(products), axis=0)])
+
+    def _incoming(self, trace: Trace, index: int, worked: Operation) -> Array:
+        if worked.name == "loss":
+            return worked.incoming
+        return np.asarray(trace.gradients[worked.name][index], np.float64)
+
+    def read(self, trace: Trace, index: int, worked: Operation) -> dict[str, Array]:
+        """Return one step's numbers: (row, term), (row,)."""
+        arriving, local = self._terms(worked, self._incoming(trace, index, worked))
+        every = {"incoming": arriving, "local": local, "product": arriving * local}
+        shown = {name: np.take_along_axis(each, self.of, axis=1) for name, each in every.items()}
+        total = every["product"].sum(axis=1)
+        whole = shown["product"].shape == every["product"].shape
+        return {
+            **shown,
+            "total": total,
+            "rest": np.zeros(len(total)) if whole else total - shown["product"].sum(axis=1),
+            "recorded": self._recorded(trace, index),
+        }
+
+    def about(self) -> dict[str, Any]:
+        """Return what the rows and the terms are of."""
+        return {"to": self.to, "parameter": self.parameter, "rows": self.rows, "of": self.of}
+
+
+class ToInput(Table):
+    """The way from an operation's output to its input: a row for each unit of the input."""
+
+    to = "input"
+
+    def __init__(self, trace: Trace, worked: Sequence[Operation]) -> None:
+        name = worked[0].name
+        self.before = ("", *trace.layers)[(*trace.layers, "loss").index(name)]  # whose gradient was recorded
+        self.rows = _largest(np.mean([np.abs(each.outgoing[0]) for each in worked], axis=0), MOST_ROWS)[:, None]
+        self._choose(worked)
+
+    def _terms(self, worked: Operation, incoming: Array) -> tuple[Array, Array]:
+        units, local = self.rows[:, 0], worked.local.values
+        arriving = incoming[0] if incoming.ndim else np.ones(worked.input.shape[1])  # the loss hands on 1 to each
+        if isinstance(worked.local, Elementwise):
+            return arriving[units][:, None], local[0][units][:, None]
+        matrix = local[0] if isinstance(worked.local, Jacobian) else local  # (output, input)
+        return np.broadcast_to(arriving, (len(units), len(arriving))), matrix.T[units]
+
+    def _recorded(self, trace: Trace, index: int) -> Array:
+        if not self.before:
+            return super()._recorded(trace, index)
+        return np.asarray(trace.gradients[self.before][index][0])[self.rows[:, 0]]
+
+
+class ToParameter(Table):
+    """The way from an operation's output to a parameter: a row for each shown entry, a term for each example."""
+
+    to = "parameter"
+
+    def __init__(self, worked: Sequence[Operation], parameter: str) -> None:
+        self.parameter = parameter
+        sizes = np.mean([np.abs(each.parameter_gradients[parameter]) for each in worked], axis=0)
+        self.rows = np.stack(np.unravel_index(_largest(sizes.ravel(), MOST_ROWS), sizes.shape), axis=1)
+        self._choose(worked)
+
+    def _terms(self, worked: Operation, incoming: Array) -> tuple[Array, Array]:
+        arriving = incoming[:, self.rows[:, 0]].T
+        of_weight = self.rows.shape[1] > 1
+        return arriving, worked.input[:, self.rows[:, 1]].T if of_weight else np.ones_like(arriving)
+
+    def _recorded(self, trace: Trace, index: int) -> Array:
+        if self.parameter not in trace.parameter_gradients:
+            return super()._recorded(trace, index)
+        recorded: Array = np.asarray(trace.parameter_gradients[self.parameter][index])
+        return np.asarray(recorded[tuple(self.rows.T)])
+
+
+def _largest(sizes: Array, most: int) -> Array:
+    """Return the places of all numbers where they are few, else of the largest, in their order."""
+    if len(sizes) <= FEW:
+        return np.arange(len(sizes))
+    return np.sort(np.argsort(-np.nan_to_num(sizes), kind="stable")[:most])

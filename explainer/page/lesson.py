@@ -1,0 +1,100 @@
+"""What a page shows of a run, view by view; a view that the trace has nothing for says what to record instead."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+from explainer.errors import TraceError
+from explainer.page.answers import answers
+from explainer.page.arrays import packed
+from explainer.page.curves import curves, verdict
+from explainer.page.factors import factors
+from explainer.page.gradients import gradients
+from explainer.page.network import network
+from explainer.page.relief import relief
+from explainer.page.shown import Shown, every
+
+if TYPE_CHECKING:
+    from explainer.surface import Surface
+    from explainer.trace import Trace
+
+VIEWS: dict[str, Callable[[Trace, Shown], dict[str, Any]]] = {
+    "loss": curves,
+    "network": network,
+    "flow": gradients,
+    "digit": answers,
+    "chain": factors,
+}
+SAMPLED = 40  # steps that tell how many bytes all of them need
+
+
+def lesson(traces: Mapping[str, Trace], surface: Surface | None, most_bytes: int) -> tuple[dict[str, Any], str]:
+    """Return what the page shows of some runs, in JSON's types, and the blob of its arrays.
+
+    Where all recorded steps would need more than `most_bytes`, every n-th is shown, and the page says so.
+
+    Raises:
+        TraceError: A trace holds no step.
+    """
+    stride = _stride(traces, most_bytes)
+    while True:
+        shown = {name: every(trace, stride) for name, trace in traces.items()}
+        tree, blob = packed(_tree(traces, shown, surface))
+        longest = max(map(len, shown.values()))
+        if len(blob) <= most_bytes or longest <= SAMPLED:
+            return tree, blob
+        stride = max(stride + 1, -(-stride * len(blob) // most_bytes))
+
+
+def _stride(traces: Mapping[str, Trace], most_bytes: int) -> int:
+    """Return every how many-th step there is room for, judged by a few steps of long runs."""
+    longest = max(map(len, traces.values()), default=0)
+    if longest <= 10 * SAMPLED:
+        return 1
+    shown = {name: every(trace, max(1, len(trace) // SAMPLED)) for name, trace in traces.items()}
+    # a third: the chain rule has room of its own for few steps, and numbers deflate better the more there are of them
+    _, blob = packed(_tree(traces, shown, None))
+    needed = len(blob) * longest / max(map(len, shown.values()))
+    return max(1, round(needed / (3 * most_bytes)))
+
+
+def _tree(traces: Mapping[str, Trace], shown: Mapping[str, Shown], surface: Surface | None) -> dict[str, Any]:
+    return {
+        "runs": [_run(name, trace, shown[name]) for name, trace in traces.items()],
+        "surface": {"missing": ""} if surface is None else relief(surface, shown),
+    }
+
+
+def _run(name: str, trace: Trace, shown: Shown) -> dict[str, Any]:
+    return {
+        "name": name,
+        "steps": shown.steps,
+        "stride": shown.stride,
+        "recorded": shown.recorded,
+        "verdict": verdict(trace),
+        "model": _model(trace),
+        **{view: _or_why_not(read, trace, shown) for view, read in VIEWS.items()},
+    }
+
+
+def _or_why_not(read: Callable[[Trace, Shown], dict[str, Any]], trace: Trace, shown: Shown) -> dict[str, Any]:
+    try:
+        return read(trace, shown)
+    except TraceError as error:
+        return {"missing": str(error)}
+
+
+def _model(trace: Trace) -> dict[str, Any]:
+    criterion, settings = trace.model.criterion, trace.notes.get("settings")
+    return {
+        "type": trace.model.type,
+        "parameters": trace.model.parameter_count,
+        "criterion": criterion.type if criterion else "",
+        "optimizer": trace.model.optimizer or "",
+        "data": str(trace.notes.get("data") or ""),
+        "lesson": str(trace.notes.get("lesson") or ""),
+        "settings": settings if isinstance(settings, dict) else {},
+        "finished": trace.finished,
+        "layers": len(trace.layers),
+    }

@@ -1,0 +1,143 @@
+// The loss over the steps of a run, and of the other runs beside it.
+
+import { bottomAxis, leftAxis, path, scale } from "./axes.js";
+import { html, numeric, replace, svg } from "./elements.js";
+import { whenResized } from "./frame.js";
+import { standFor, showLit } from "./hover.js";
+import { number, percent, say, write, knows } from "./words.js";
+
+const HEIGHT = 330;
+const SPREAD = 1e3; // from so many times the lowest loss on, the scale is logarithmic
+const MARGIN = { left: 52, right: 14, top: 14, bottom: 26 };
+
+export function lossView(lesson, store, picture) {
+  const runs = lesson.runs.filter((run) => run.loss.missing === undefined);
+  const values = html("p", { class: "values" });
+  const drawing = svg("svg", { role: "img", "aria-label": say("loss.picture"), height: HEIGHT });
+  const lit = [];
+  let parts = null;
+  picture.append(values, drawing);
+  standFor(store, lit, drawing, ["loss"]);
+  dragging(drawing, (x) => parts && store.set({ step: nearest(current().steps.values, parts.across.back(x)), playing: false }));
+
+  const current = () => lesson.runs[store.state.run];
+
+  function layout(width) {
+    drawing.setAttribute("width", width);
+    const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
+    const steps = runs.flatMap((run) => [run.steps.values[0], run.steps.values.at(-1)]);
+    const across = scale(Math.min(...steps), Math.max(...steps), MARGIN.left + 4, right);
+    const up = heights(runs, bottom);
+    const nothing = current().loss.nothing;
+    const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
+    const dot = svg("circle", { class: "dot loss", r: 5.5 });
+    const curves = runs.map((run, index) => svg("path", { class: "curve loss", "data-run": index, d: curve(run.loss.loss, run, across, up) }));
+    replace(
+      drawing,
+      leftAxis(up, MARGIN.left, right, 4),
+      bottomAxis(across, bottom, Math.max(2, Math.floor(width / 90)), true),
+      nothing === null ? [] : baseline(nothing, current().loss.classes, up, right),
+      svg("g", { class: "others" }),
+      curves,
+      cursor,
+      dot,
+    );
+    parts = { across, up, cursor, dot, curves, others: drawing.querySelector(".others") };
+    chosen();
+  }
+
+  function chosen() {
+    const { across, up, curves, others } = parts;
+    runs.forEach((run, index) => {
+      curves[index].classList.toggle("chosen", run === current());
+      if (run === current()) curves[index].parentNode.insertBefore(curves[index], parts.cursor);
+    });
+    const { others: more = {}, accuracies = {} } = current().loss;
+    replace(others, Object.values(more).map((each) => svg("path", { class: "curve other", d: curve(each, current(), across, up) })));
+    const shown = [["loss.of_batch", "loss"], ...Object.keys(more).map((name) => [name, `other ${name}`]), ...Object.keys(accuracies).map((name) => [name, `accuracy ${name}`])];
+    replace(values, shown.map(([name, of]) => html("span", { class: of.split(" ")[0] }, `${called(name)} `, numeric("", `loss.${of.split(" ").pop()}`))));
+    step();
+  }
+
+  function step() {
+    if (!parts || current().loss.missing !== undefined) return;
+    const { loss, others, accuracies } = current().loss;
+    const at = store.state.step;
+    const x = parts.across(current().steps.values[at]);
+    const y = parts.up(loss.values[at]);
+    parts.cursor.setAttribute("x1", x);
+    parts.cursor.setAttribute("x2", x);
+    parts.dot.setAttribute("cx", x);
+    parts.dot.setAttribute("cy", Number.isFinite(y) ? y : MARGIN.top);
+    for (const element of values.querySelectorAll("data")) {
+      const name = element.dataset.of.slice("loss.".length);
+      const column = name === "loss" ? loss : others[name] ?? accuracies[name];
+      const share = name in accuracies && column.values[at] <= 1 && Number.isFinite(column.values[at]);
+      write(element, column.values[at], column.single, share ? percent(column.values[at]) : number(column.values[at]));
+    }
+  }
+
+  whenResized(picture, layout);
+  store.subscribe(["run"], () => parts && layout(Number(drawing.getAttribute("width"))));
+  store.subscribe(["step"], step);
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+}
+
+function called(name) {
+  if (name === "loss.of_batch" || knows(`loss.${name}`)) return say(name === "loss.of_batch" ? name : `loss.${name}`);
+  return name.replaceAll("_", " ");
+}
+
+/** One scale for the losses of all runs. */
+function heights(runs, bottom) {
+  let [low, high, least] = [Infinity, -Infinity, Infinity];
+  for (const { loss } of runs) {
+    const extra = loss.nothing === null ? [] : [loss.nothing];
+    for (const column of [loss.loss.values, ...Object.values(loss.others).map((each) => each.values), extra]) {
+      for (const value of column) {
+        if (!Number.isFinite(value)) continue;
+        low = Math.min(low, value);
+        high = Math.max(high, value);
+        if (value > 0) least = Math.min(least, value);
+      }
+    }
+  }
+  if (!(low <= high)) [low, high] = [0, 1];
+  const log = low >= 0 && Number.isFinite(least) && high >= SPREAD * least;
+  if (log) return scale(Math.max(least, high * 1e-12) / 1.5, high * 1.5, bottom, MARGIN.top, true);
+  return scale(low >= 0 ? 0 : low, low === high ? low + 1 : high * (high > 0 ? 1.06 : 1), bottom, MARGIN.top);
+}
+
+function curve(column, run, across, up) {
+  const steps = run.steps.values;
+  return path((i) => across(steps[i]), (i) => up(column.values[i]), steps.length);
+}
+
+function baseline(nothing, classes, up, right) {
+  const words = say("loss.nothing", { classes, nothing: number(nothing, 5) });
+  return [
+    svg("line", { class: "baseline", x1: MARGIN.left, x2: right, y1: up(nothing), y2: up(nothing) }),
+    svg("text", { class: "note", x: right, y: up(nothing) + 15, "text-anchor": "end" }, words),
+  ];
+}
+
+/** The place of the number nearest to one, in numbers that rise. */
+export function nearest(values, wanted) {
+  let [low, high] = [0, values.length - 1];
+  while (high - low > 1) {
+    const middle = (low + high) >> 1;
+    if (values[middle] <= wanted) low = middle;
+    else high = middle;
+  }
+  return wanted - values[low] <= values[high] - wanted ? low : high;
+}
+
+/** Call with where the pointer is, in the element's own pixels, while it is down. */
+export function dragging(element, moved) {
+  const tell = (event) => moved(event.clientX - element.getBoundingClientRect().left, event.clientY, event);
+  element.addEventListener("pointerdown", (event) => {
+    element.setPointerCapture(event.pointerId);
+    tell(event);
+  });
+  element.addEventListener("pointermove", (event) => element.hasPointerCapture(event.pointerId) && tell(event));
+}

@@ -1,0 +1,240 @@
+// The network as columns of units: activations as fill, gradients as rings, weights as lines, one pass as a pulse.
+
+import { signed } from "./colour.js";
+import { html, numeric, penOf, replace, svg } from "./elements.js";
+import { whenResized } from "./frame.js";
+import { showLit, standFor } from "./hover.js";
+import { edgesOf, drawEdges } from "./edges.js";
+import { passes, drawPulse } from "./pulse.js";
+import { short } from "./flow.js";
+import { number, say, write } from "./words.js";
+
+const HEIGHT = 330;
+const TOP = 14;
+const BOTTOM = 44;
+const RIGHT = 150; // room for classes' names and the loss
+const NARROWEST = 62; // pixels from one column to the next
+
+export function networkView(lesson, store, picture) {
+  const values = html("p", { class: "values" });
+  const lines = html("canvas", { "aria-hidden": "true" });
+  const drawing = svg("svg", { role: "group", "aria-label": say("network.picture"), height: HEIGHT });
+  const flashes = html("canvas", { "aria-hidden": "true", class: "flashes" });
+  const stack = html("div", { class: "stack" }, lines, drawing, flashes);
+  const readout = html("p", { class: "readout", "aria-live": "polite" });
+  const notes = html("p", { class: "note" });
+  const button = html("button", { type: "button", onclick: () => passes(store, net()) }, say("network.play"));
+  const scroller = html("div", { class: "scroller", role: "group", "aria-label": say("network.picture") }, stack);
+  picture.append(values, scroller, html("p", { class: "controls" }, button, readout), notes);
+  let [lit, parts, width] = [[], null, 0];
+  const net = () => lesson.runs[store.state.run].network;
+
+  function layout(wide = width) {
+    width = wide;
+    parts = null;
+    lit = [];
+    if (net().missing !== undefined || width === 0) return;
+    const { columns, edges } = net();
+    const across = Math.max(width, NARROWEST * (columns.length + 0.7));
+    scroller.tabIndex = across > width ? 0 : -1;
+    drawing.setAttribute("width", across);
+    stack.style.width = `${across}px`;
+    const places = columns.map((column, index) => placesOf(column, index, columns.length, across));
+    const drawn = columns.map((column, index) => drawColumn(column, places[index], (across - RIGHT) / (columns.length - 0.4), store, lit, tell));
+    const end = loss(places.at(-1), across, lit, store);
+    replace(drawing, skips(columns, places), wires(columns, edges, places, end), drawn.map(({ group }) => group), end.group);
+    parts = { columns, edges: edgesOf(edges, places), places, drawn, end, across, target: net().target };
+    penOf(flashes, across, HEIGHT);
+    describe();
+    step();
+  }
+
+  function describe() {
+    const { columns, target } = net();
+    const summed = columns.some((column) => column.summed);
+    replace(notes, [say("network.scales"), summed ? say("network.summed") : ""].join(" "));
+    replace(values, html("span", { class: "quiet" }, say("network.of_example"), " "), target ? html("span", { class: "quiet target" }) : "");
+    replace(readout, html("span", { class: "quiet" }, say("network.hint")));
+  }
+
+  function step() {
+    if (!parts) return;
+    const at = store.state.step;
+    parts.columns.forEach((column, index) => paint(parts.drawn[index], column, at));
+    const run = lesson.runs[store.state.run];
+    if (run.loss.missing === undefined) write(parts.end.value, run.loss.loss.values[at], run.loss.loss.single, number(run.loss.loss.values[at], 3));
+    const target = values.querySelector(".target");
+    if (target) target.textContent = say("network.target", { target: nameOf(parts.columns.at(-1), parts.target.values[at]) });
+    drawEdges(penOf(lines, parts.across, HEIGHT), parts.edges, at, parts.across, HEIGHT);
+    if (parts.told) tell(...parts.told);
+  }
+
+  /** Say the numbers of one unit. */
+  function tell(column, unit) {
+    parts.told = [column, unit];
+    const at = store.state.step;
+    const last = column.classes !== undefined;
+    const what = last ? say("network.probability", { class: column.classes[column.drawn.values[unit]] }) : say("network.activation");
+    const who = say("network.unit", { unit: column.drawn.values[unit], layer: titleOf(column) });
+    const [value, gradient] = [numeric("positive", "network.value"), numeric("gradient", "network.gradient")];
+    write(value, column.values.at(unit, at), column.values.single);
+    write(gradient, column.gradients.at(unit, at), column.gradients.single);
+    const arriving = column.largest.gradients > 0 ? [`, ${say("network.gradient")} `, gradient] : [];
+    replace(readout, html("span", { class: "quiet" }, `${who}: ${what} `), value, arriving);
+  }
+
+  whenResized(picture, layout);
+  store.subscribe(["run", "scheme"], () => layout());
+  store.subscribe(["step"], step);
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+  store.subscribe(["pulse"], () => parts && drawPulse(store.state.pulse, parts, flashes, HEIGHT));
+}
+
+/** Where a column's units stand. */
+function placesOf(column, index, count, across) {
+  const units = column.drawn.values.length;
+  const room = HEIGHT - TOP - BOTTOM;
+  const x = 34 + ((across - RIGHT) * index) / Math.max(1, count - 1) + (count === 1 ? across / 3 : 0);
+  if (column.picture) return { x: x + 24, ys: [TOP + room / 2], r: 52, picture: true };
+  const spacing = Math.min(room / units, 44);
+  const r = Math.max(3.5, Math.min(11, spacing * 0.36));
+  const ys = Array.from({ length: units }, (_, unit) => TOP + room / 2 + (unit - (units - 1) / 2) * spacing);
+  return { x, ys, r, picture: false };
+}
+
+function drawColumn(column, place, room, store, lit, tell) {
+  const units = place.picture ? [] : place.ys.map((y, unit) => drawUnit(column, unit, place, y, tell));
+  const title = svg("text", { class: "name", x: place.x, y: HEIGHT - 24, "text-anchor": "middle" }, short(titleOf(column), Math.max(3, Math.floor(room / 7))));
+  const shown = column.drawn.values.length < column.count && !place.picture ? say("network.units", { shown: column.drawn.values.length, count: column.count }) : "";
+  const below = shown || (place.picture ? column.shape.join("×") : shape(column));
+  const count = svg("text", { class: "note", x: place.x, y: HEIGHT - 8, "text-anchor": "middle" }, short(below, Math.max(3, Math.floor(room / 6))));
+  const ground = svg("rect", { class: "ground", x: place.x - place.r - 8, width: 2 * place.r + 16, y: 2, height: HEIGHT - 4, rx: 6 });
+  const image = place.picture ? pictureOf(column, place) : null;
+  const label = say("network.column", { name: titleOf(column), type: column.type || column.kind, count: column.count });
+  const group = svg("g", { class: "column", tabindex: 0, role: "img", "aria-label": label }, ground, image ? image.element : units.map((unit) => unit.group), title, count);
+  standFor(store, lit, group, column.members);
+  walkUnits(group, column, units, tell);
+  return { group, units, image };
+}
+
+function titleOf(column) {
+  if (column.name === "input") return say("network.input");
+  return column.title === column.name || !column.name ? column.title : `${column.name} · ${column.title}`;
+}
+
+function nameOf(column, place) {
+  return column.classes ? column.classes[place] ?? String(place) : String(place);
+}
+
+function shape(column) {
+  return column.shape.length > 1 ? column.shape.join("×") : column.type;
+}
+
+function drawUnit(column, unit, place, y, tell) {
+  const circle = svg("circle", { class: "unit", cx: place.x, cy: y, r: place.r });
+  const bar = svg("line", { class: "minus", x1: place.x - place.r * 0.45, x2: place.x + place.r * 0.45, y1: y, y2: y });
+  const ring = svg("circle", { class: "ring", cx: place.x, cy: y, r: place.r + 2 });
+  const named = column.classes ? svg("text", { class: "name", x: place.x + place.r + 9, y, dy: "0.35em" }, short(column.classes[column.drawn.values[unit]], 7)) : null;
+  const group = svg("g", { "data-of": `network.${column.output}.${column.drawn.values[unit]}` }, circle, bar, ring, named);
+  group.addEventListener("pointerenter", () => tell(column, unit));
+  return { group, circle, bar, ring, dash: "" };
+}
+
+/** Up and down choose a unit of the column that has focus. */
+function walkUnits(group, column, units, tell) {
+  let unit = -1;
+  group.addEventListener("keydown", (event) => {
+    const by = { ArrowUp: -1, ArrowDown: 1 }[event.key];
+    if (by === undefined || !units.length) return;
+    unit = (unit + by + units.length) % units.length;
+    tell(column, unit);
+    event.preventDefault();
+  });
+}
+
+/** Fill a column with one step's numbers. */
+function paint({ units, image }, column, at) {
+  if (image) paintPicture(image, column.picture.tones, at);
+  let widest = 0;
+  for (let unit = 0; unit < units.length; unit++) {
+    const size = Math.abs(column.gradients.at(unit, at));
+    if (size > widest && size < Infinity) widest = size;
+  }
+  units.forEach((each, unit) => {
+    const [value, gradient] = [column.values.at(unit, at), column.gradients.at(unit, at)];
+    const share = widest > 0 && Number.isFinite(gradient) ? Math.abs(gradient) / widest : 0;
+    each.circle.style.fill = signed(value, column.largest.values);
+    each.bar.style.display = value < 0 ? "" : "none";
+    each.ring.style.strokeWidth = share > 0 ? (0.4 + 3.4 * share).toFixed(2) : "0";
+    const dash = gradient < 0 ? "2.6 2" : "none";
+    if (dash !== each.dash) each.ring.style.strokeDasharray = each.dash = dash;
+    each.group.dataset.value = value;
+    each.group.dataset.gradient = gradient;
+  });
+}
+
+function pictureOf(column, place) {
+  const [, rows, columns] = column.picture.tones.shape;
+  const size = 2 * place.r + 8;
+  const canvas = html("canvas", { width: columns, height: rows });
+  const element = svg("image", { x: place.x - size / 2, y: place.ys[0] - size / 2, width: size, height: size, class: "picture-of" });
+  return { element, canvas, rows, columns };
+}
+
+function paintPicture({ element, canvas, rows, columns }, tones, at) {
+  const coloured = tones.shape.length === 4;
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(columns, rows);
+  const size = rows * columns;
+  for (let pixel = 0, from = at * size * (coloured ? 3 : 1); pixel < size; pixel++) {
+    for (let channel = 0; channel < 3; channel++) image.data[4 * pixel + channel] = tones.values[from + (coloured ? channel : 0)];
+    image.data[4 * pixel + 3] = 255;
+    from += coloured ? 3 : 1;
+  }
+  pen.putImageData(image, 0, 0);
+  element.setAttribute("href", canvas.toDataURL());
+}
+
+/** The loss at the right end, where the forward pass ends and the backward pass begins. */
+function loss(last, across, lit, store) {
+  const [x, y] = [across - 30, TOP + (HEIGHT - TOP - BOTTOM) / 2];
+  const value = svg("text", { class: "value loss", x, y: y + 36, "text-anchor": "middle", "data-of": "network.loss" });
+  const group = svg(
+    "g",
+    { class: "column end", tabindex: 0, role: "img", "aria-label": say("loss") },
+    svg("rect", { class: "ground", x: x - 28, width: 56, y: y - 28, height: 72, rx: 6 }),
+    svg("circle", { class: "unit of-loss", cx: x, cy: y, r: 16 }),
+    svg("text", { class: "symbol", x, y, dy: "0.35em", "text-anchor": "middle" }, "ℓ"),
+    value,
+  );
+  standFor(store, lit, group, ["loss"]);
+  return { group, value, x, y };
+}
+
+/** Where no weights are drawn one by one, a line says what feeds what. */
+function wires(columns, edges, places, end) {
+  const found = [];
+  edges.forEach((edge, gap) => {
+    if (edge !== null) return;
+    const [from, to] = [places[gap], places[gap + 1]];
+    const start = from.picture ? from.x + from.r + 4 : from.x + from.r + 3;
+    for (const y of to.ys) found.push(svg("line", { class: "wire", x1: start, y1: from.picture ? from.ys[0] : middle(from), x2: to.x - to.r - 3, y2: y }));
+  });
+  const last = places.at(-1);
+  for (const y of last.ys) found.push(svg("line", { class: "wire", x1: last.x + last.r + 3, y1: y, x2: end.x - 18, y2: end.y }));
+  return found;
+}
+
+function middle(place) {
+  return place.ys.reduce((sum, y) => sum + y, 0) / place.ys.length;
+}
+
+function skips(columns, places) {
+  return columns.flatMap((column, to) =>
+    column.skips.map(([start]) => {
+      const [a, b] = [places[start].x, places[to].x];
+      return svg("path", { class: "wire skip", d: `M${a} ${TOP} C${a} -6 ${b} -6 ${b} ${TOP}` });
+    }),
+  );
+}
+

@@ -1,0 +1,75 @@
+"""The surface under a run's walk: its heights, the levels of its map, and what was recorded on the way."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from explainer.theme import HEIGHTS
+
+if TYPE_CHECKING:
+    from explainer.page.arrays import Array
+    from explainer.page.shown import Shown
+    from explainer.surface import Surface
+    from explainer.walk import Walk
+
+LEVELS = 12  # lines of equal loss
+SPREAD = 20.0  # from so many times the lowest loss on, the scale is logarithmic
+
+
+def relief(surface: Surface, runs: Mapping[str, Shown]) -> dict[str, Any]:
+    """Return a surface with the walks of the runs that are on the page.
+
+    A run's walk is the one of its name; a single run's is the first.
+
+    Returns:
+        `losses` (V, U), `u`, `v`, the `levels` of lines of equal loss, whether the scale is logarithmic, what the plane
+        is, and per run its walk at the shown steps, NaN at steps that the surface does not know.
+    """
+    finite = surface.losses[np.isfinite(surface.losses)]
+    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    log = low > 0 and high > SPREAD * low
+    spaced = np.geomspace if log else np.linspace
+    return {
+        "losses": surface.losses, "u": surface.u, "v": surface.v, "low": low, "high": high, "log": log,
+        "levels": spaced(low, high, LEVELS + 2)[1:-1] if high > low else np.empty(0),
+        "plane": surface.plane, "axes": _axes(surface), "data": surface.data, "batch_norm": surface.batch_norm,
+        "evaluated": int(surface.evaluated.sum()), "points": int(surface.evaluated.size), "worst": surface.worst,
+        "walks": {name: _walk(walk, shown) for name, shown, walk in _walks(surface, runs)}, "heights": list(HEIGHTS),
+    }  # fmt: skip
+
+
+def _axes(surface: Surface) -> list[str] | None:
+    """Return the names of the two weights that the axes are, where they are two weights themselves."""
+    named = surface.notes.get("axes")
+    return [str(each) for each in named] if isinstance(named, list) and len(named) == 2 else None
+
+
+def _walks(surface: Surface, runs: Mapping[str, Shown]) -> list[tuple[str, Shown, Walk]]:
+    if len(runs) == 1 and surface.walks:
+        (name, shown), *_ = runs.items()
+        return [(name, shown, surface.walks.get(name, surface.walk))]
+    return [(name, shown, surface.walks[name]) for name, shown in runs.items() if name in surface.walks]
+
+
+def _walk(walk: Walk, shown: Shown) -> dict[str, Any]:
+    place = {int(step): index for index, step in enumerate(walk.steps)}
+    found = np.array([place.get(int(step), -1) for step in shown.steps])
+
+    def at(values: Array) -> Array:
+        if not len(values):
+            return np.full(len(found), np.nan)
+        return np.where(found >= 0, values[found], np.nan)
+
+    return {
+        "u": at(walk.path[:, 0]),
+        "v": at(walk.path[:, 1]),
+        "loss": at(walk.true_losses),
+        "plane": at(walk.plane_losses),
+        "recorded": at(walk.losses),
+        "gap": at(walk.gap),
+        "off": at(walk.off_plane),
+        "captured": walk.captured,
+    }

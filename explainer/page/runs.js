@@ -1,0 +1,50 @@
+// The runs of a comparison: what became of each, and which one every picture shows.
+
+import { html, numeric } from "./elements.js";
+import { nearest } from "./loss.js";
+import { number, percent, say, write } from "./words.js";
+
+export function runsView(lesson, store, picture) {
+  const rows = lesson.runs.map((run, index) => row(run, index, () => choose(index)));
+  picture.append(
+    html(
+      "div",
+      { class: "scroller", tabindex: 0, role: "region", "aria-label": say("runs.title") },
+      html(
+        "table",
+        { class: "runs" },
+        html("thead", {}, html("tr", {}, ["run", "rate", "last", "turns"].map((name) => html("th", { scope: "col" }, say(`runs.${name}`))))),
+        html("tbody", {}, rows.map(({ element }) => element)),
+      ),
+    ),
+  );
+
+  /** Show another run at the step nearest to the one that is shown. */
+  function choose(index) {
+    const now = lesson.runs[store.state.run].steps.values[store.state.step];
+    store.set({ run: index, step: nearest(lesson.runs[index].steps.values, now), pulse: null });
+  }
+
+  function mark() {
+    rows.forEach(({ input, element }, index) => {
+      input.checked = index === store.state.run;
+      element.classList.toggle("chosen", input.checked);
+    });
+  }
+
+  mark();
+  store.subscribe(["run"], mark);
+}
+
+function row(run, index, choose) {
+  const input = html("input", { type: "radio", name: "run", value: index, onchange: choose, "aria-label": say("runs.choose", { name: run.name }) });
+  const cells = [["rate", number], ["last", number], ["turns", percent]].map(([name, written]) => {
+    const value = numeric(name === "last" ? "loss" : "", `runs.${index}.${name}`);
+    const known = run.verdict[name];
+    if (known === null) value.textContent = "–";
+    else write(value, known, false, written(known));
+    return html("td", {}, value);
+  });
+  const element = html("tr", { onclick: (event) => event.target !== input && (input.checked || choose()) }, html("th", { scope: "row" }, html("label", {}, input, " ", run.name)), cells);
+  return { input, element };
+}

@@ -1,0 +1,66 @@
+"""Which of a run's recorded steps a page shows: all of them, or as many as its bytes have room for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from explainer.errors import TraceError
+
+if TYPE_CHECKING:
+    from explainer.trace import Trace
+
+
+@dataclass(frozen=True)
+class Shown:
+    """The steps of one run that are on the page.
+
+    Attributes:
+        indices: (T,) where they stand among the recorded.
+        steps: (T,) their numbers.
+        stride: Every how many-th recorded step is shown; the last always is.
+        recorded: How many steps were recorded.
+    """
+
+    indices: NDArray[np.int64]
+    steps: NDArray[np.int64]
+    stride: int
+    recorded: int
+
+    def __len__(self) -> int:
+        return len(self.indices)
+
+    def of(self, column: Any) -> NDArray[np.float64]:
+        """Return a column of the trace, (S,) or (…, S), at the shown steps."""
+        return np.asarray(column, np.float64)[..., self.indices]
+
+
+def every(trace: Trace, stride: int = 1) -> Shown:
+    """Return every stride-th recorded step and the last.
+
+    Raises:
+        TraceError: The trace holds no step.
+    """
+    if not len(trace):
+        raise TraceError(f"{trace.folder or 'the trace'} holds no step, and a page shows what happened in steps")
+    indices = np.arange(0, len(trace), stride)
+    if indices[-1] != len(trace) - 1:
+        indices = np.append(indices, len(trace) - 1)
+    return Shown(indices, trace.steps[indices], stride, len(trace))
+
+
+def fewer(shown: Shown, most: int) -> Shown:
+    """Return at most about so many of the shown steps, evenly chosen, the last among them."""
+    stride = max(1, -(-len(shown) // max(most, 1)))
+    places = np.arange(0, len(shown), stride)
+    if places[-1] != len(shown) - 1:
+        places = np.append(places, len(shown) - 1)
+    return Shown(shown.indices[places], shown.steps[places], shown.stride * stride, shown.recorded)
+
+
+def evenly(count: int, most: int) -> NDArray[np.int64]:
+    """Return at most so many of a count of things, evenly chosen, the first and the last among them."""
+    return np.unique(np.linspace(0, count - 1, min(count, most)).round().astype(np.int64))

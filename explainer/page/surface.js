@@ -1,0 +1,154 @@
+// The loss around the weights as a map, with the recorded walk on it, and beside it the same as a mountain.
+
+import { bottomAxis, leftAxis, path, scale } from "./axes.js";
+import { ramp } from "./colour.js";
+import { contour } from "./contours.js";
+import { html, numeric, penOf, replace, svg } from "./elements.js";
+import { whenResized } from "./frame.js";
+import { standFor, showLit } from "./hover.js";
+import { dragging } from "./loss.js";
+import { mountainView } from "./mountain.js";
+import { toneOf } from "./surface_scale.js";
+import { number, percent, say, write } from "./words.js";
+
+const MARGIN = { left: 46, right: 8, top: 8, bottom: 26 };
+
+export function surfaceView(lesson, store, picture) {
+  const { surface } = lesson;
+  const values = html("p", { class: "values" });
+  const map = html("canvas", { role: "img", "aria-label": say("surface.map") });
+  const over = svg("svg", { class: "over", "aria-hidden": "true" });
+  const stack = html("div", { class: "stack map" }, map, over);
+  const mountain = html("div", { class: "mountain" });
+  const notes = html("p", { class: "note" });
+  picture.append(values, html("div", { class: "pair" }, stack, mountain), key(surface), notes);
+  const lit = [];
+  standFor(store, lit, stack, ["loss"]);
+  let parts = null;
+  const walk = () => surface.walks[lesson.runs[store.state.run].name];
+  dragging(over, (x, clientY) => parts && walk() && store.set({ step: closest(walk(), parts, x, clientY - over.getBoundingClientRect().top), playing: false }));
+
+  function layout() {
+    const width = stack.clientWidth;
+    if (width === 0) return;
+    const height = Math.round(Math.min(width * 0.78, 340));
+    const { u, v } = surface;
+    const across = scale(u.values[0], u.values.at(-1), MARGIN.left, width - MARGIN.right);
+    const up = scale(v.values[0], v.values.at(-1), height - MARGIN.bottom, MARGIN.top);
+    paintMap(penOf(map, width, height), surface, across, up);
+    over.setAttribute("width", width);
+    over.setAttribute("height", height);
+    const dot = svg("circle", { class: "dot here", r: 7 });
+    const ahead = svg("path", { class: "walk ahead" });
+    const done = svg("path", { class: "walk" });
+    const start = svg("circle", { class: "start", r: 4 });
+    const others = svg("g", { class: "other-walks" });
+    replace(over, leftAxis(up, MARGIN.left, MARGIN.left, 5), bottomAxis(across, height - MARGIN.bottom, Math.floor(width / 80)), others, ahead, svg("path", { class: "walk edge" }), done, start, dot);
+    parts = { across, up, dot, ahead, done, start, others, edge: over.querySelector(".edge") };
+    chosen();
+  }
+
+  function chosen() {
+    if (!parts) return;
+    const { across, up } = parts;
+    const mine = walk();
+    const drawn = (each) => path((i) => across(each.u.values[i]), (i) => up(each.v.values[i]), each.u.values.length);
+    replace(parts.others, Object.values(surface.walks).filter((each) => each !== mine).map((each) => svg("path", { class: "walk other", d: drawn(each) })));
+    parts.ahead.setAttribute("d", mine ? drawn(mine) : "");
+    const fields = [["true", "loss"], ["plane_loss", "plane"], ["gap", "gap"], ["off", "off"]];
+    replace(values, mine ? fields.map(([name, of]) => html("span", { class: name === "true" ? "loss" : "" }, `${say(`surface.${name}`)} `, numeric("", `surface.${of}`))) : say("surface.unknown"));
+    if (mine) {
+      parts.start.setAttribute("cx", across(mine.u.values[0]));
+      parts.start.setAttribute("cy", up(mine.v.values[0]));
+    }
+    describe(mine);
+    step();
+  }
+
+  function describe(mine) {
+    const { data, evaluated, points, worst } = surface;
+    replace(
+      notes,
+      mine ? say("surface.captured", { captured: percent(mine.captured), data: data || "–" }) : "",
+      evaluated < points ? ` ${say("surface.interpolated", { evaluated, points, worst: percent(worst) })}` : "",
+    );
+  }
+
+  function step() {
+    const mine = walk();
+    if (!parts || !mine) return;
+    const at = store.state.step;
+    for (const element of values.querySelectorAll("data")) {
+      const column = mine[element.dataset.of.slice("surface.".length)];
+      write(element, column.values[at], column.single);
+    }
+    const { across, up, dot, done, edge } = parts;
+    const walked = path((i) => across(mine.u.values[i]), (i) => up(mine.v.values[i]), at + 1);
+    done.setAttribute("d", walked);
+    edge.setAttribute("d", walked);
+    const [x, y] = [across(mine.u.values[at]), up(mine.v.values[at])];
+    dot.setAttribute("visibility", Number.isFinite(x) ? "visible" : "hidden");
+    if (Number.isFinite(x)) {
+      dot.setAttribute("cx", x);
+      dot.setAttribute("cy", y);
+    }
+  }
+
+  whenResized(stack, layout);
+  mountainView(lesson, store, mountain, walk);
+  store.subscribe(["run", "scheme"], layout);
+  store.subscribe(["step"], step);
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+}
+
+function paintMap(pen, surface, across, up) {
+  const { losses, levels } = surface;
+  const [rows, columns] = losses.shape;
+  const canvas = html("canvas", { width: columns, height: rows });
+  const inner = canvas.getContext("2d");
+  const image = inner.createImageData(columns, rows);
+  const [tone, colours] = [toneOf(surface), ramp(surface.heights)];
+  for (let row = 0; row < rows; row++) {
+    for (let column = 0; column < columns; column++) {
+      const found = tone(losses.at(row, column));
+      if (found >= 0) image.data.set([...colours[found], 255], 4 * ((rows - 1 - row) * columns + column));
+    }
+  }
+  inner.putImageData(image, 0, 0);
+  const [left, right, top, bottom] = [across(across.low), across(across.high), up(up.high), up(up.low)];
+  pen.clearRect(0, 0, pen.canvas.width, pen.canvas.height);
+  pen.imageSmoothingQuality = "high";
+  pen.drawImage(canvas, 0.5, 0.5, columns - 1, rows - 1, left, top, right - left, bottom - top);
+  const [wide, high] = [(right - left) / (columns - 1), (bottom - top) / (rows - 1)];
+  pen.strokeStyle = "rgb(10 14 22 / 65%)";
+  pen.lineWidth = 0.9;
+  pen.beginPath();
+  for (const level of levels.values) {
+    for (const [x1, y1, x2, y2] of contour(losses, level)) {
+      pen.moveTo(left + x1 * wide, bottom - y1 * high);
+      pen.lineTo(left + x2 * wide, bottom - y2 * high);
+    }
+  }
+  pen.stroke();
+}
+
+/** The colours' key: from the lowest loss to the highest. */
+function key(surface) {
+  const bar = html("canvas", { class: "key", width: 256, height: 1, "aria-hidden": "true" });
+  const pen = bar.getContext("2d");
+  ramp(surface.heights).forEach((each, tone) => {
+    pen.fillStyle = `rgb(${each.join(" ")})`;
+    pen.fillRect(tone, 0, 1, 1);
+  });
+  return html("p", { class: "height-key note" }, say(surface.log ? "surface.scale_log" : "surface.scale"), " ", html("span", {}, number(surface.low, 3)), bar, html("span", {}, number(surface.high, 3)));
+}
+
+/** The step whose place on the map is nearest to a point of the picture. */
+function closest(walk, { across, up }, x, y) {
+  let [best, least] = [0, Infinity];
+  for (let step = 0; step < walk.u.values.length; step++) {
+    const far = (across(walk.u.values[step]) - x) ** 2 + (up(walk.v.values[step]) - y) ** 2;
+    if (far < least) [best, least] = [step, far];
+  }
+  return best;
+}

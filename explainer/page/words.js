@@ -1,0 +1,70 @@
+// Sentences and numbers as they are written on the page.
+
+const SUPERSCRIPT = { "-": "⁻", 0: "⁰", 1: "¹", 2: "²", 3: "³", 4: "⁴", 5: "⁵", 6: "⁶", 7: "⁷", 8: "⁸", 9: "⁹" };
+let sentences = {};
+
+export function speak(texts) {
+  sentences = texts;
+}
+
+/** The sentence of a key, with words in braces filled in; a key without one is shown as it is. */
+export function say(key, values = {}) {
+  const sentence = sentences[key] ?? key;
+  return sentence.replace(/\{(\w+)\}/g, (whole, name) => (name in values ? String(values[name]) : whole));
+}
+
+export function knows(key) {
+  return key in sentences;
+}
+
+/** A number with the digits that count: four of them, fewer where there are no more. */
+export function number(value, digits = 4) {
+  if (value === null || value === undefined || Number.isNaN(value)) return "NaN";
+  if (!Number.isFinite(value)) return value > 0 ? "∞" : "−∞";
+  if (value === 0) return "0";
+  const size = Math.abs(value);
+  if (Number.isInteger(value) && size < 1e6) return minus(value.toLocaleString("en"));
+  if (size < 1e-3 || size >= 1e5) return scientific(value, digits);
+  const places = Math.max(0, digits - 1 - Math.floor(Math.log10(size)));
+  return minus(value.toFixed(Math.min(places, 6)));
+}
+
+/** A number at an axis: no digits that say nothing. */
+export function tickNumber(value) {
+  const size = Math.abs(value);
+  if (value !== 0 && (size < 1e-3 || size >= 1e5)) return scientific(value, 2).replace(/^1·/, "");
+  return minus(String(Number(value.toPrecision(3))));
+}
+
+function scientific(value, digits) {
+  const [mantissa, exponent] = value.toExponential(digits - 2).split("e");
+  const raised = [...String(Number(exponent))].map((each) => SUPERSCRIPT[each]).join("");
+  return `${minus(mantissa)}·10${raised}`;
+}
+
+function minus(text) {
+  return text.replace("-", "−");
+}
+
+export function percent(share) {
+  if (share === null || Number.isNaN(share)) return "–";
+  if (share > 0.9995 && share < 1) return ">99.9%";
+  return `${(100 * share).toFixed(share === 0 || share === 1 ? 0 : 1)}%`;
+}
+
+/** All digits of a number: the fewest that are read back as it, in its own precision. */
+export function digits(value, single) {
+  if (!single || !Number.isFinite(value)) return String(value);
+  for (let count = 6; count < 9; count++) {
+    const shorter = Number(value.toPrecision(count));
+    if (Math.fround(shorter) === value) return String(shorter);
+  }
+  return String(Number(value.toPrecision(9)));
+}
+
+/** Write a number into an element: few digits for the eye, all of them for who asks. */
+export function write(element, value, single = false, shown = number(value)) {
+  if (element.textContent !== shown) element.textContent = shown;
+  element.dataset.value = String(value);
+  if (element instanceof HTMLElement) element.title = digits(value, single);
+}

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 from explainer import baseline
 from explainer.errors import TraceError
 from explainer.plots.comparing import runs_of, style_of
-from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, number, points
+from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, legend_row, number, points
 from explainer.theme import LOSS, Theme
 from explainer.thinning import envelope
 
@@ -72,10 +72,12 @@ def loss(
         _frame(ax, list(runs.values()), nothing)
         if nothing is not None:
             _line_of_nothing(ax, nothing, classes, theme)
-        if len(ax.get_legend_handles_labels()[0]) > 1:
-            _legend(ax, theme, last_first="" in runs)
-        notes = [_summary(each, name) for name, each in runs.items()]
-        entitle(ax, "Does it learn?", notes if "" in runs else [], theme, told=[_told(runs, nothing), *notes])
+        notes, told, rows = [_summary(each, name) for name, each in runs.items()], [_told(runs, nothing)], 0
+        if "" not in runs:
+            notes, told, rows = [], told + notes, legend_row(ax, ax.get_lines()[: len(runs)], theme)
+        elif len(ax.get_legend_handles_labels()[0]) > 1:
+            _legend(ax, theme)
+        entitle(ax, "Does it learn?", notes, theme, rows=rows, told=told)
     return ax
 
 
@@ -141,17 +143,17 @@ def _line_of_nothing(ax: Axes, nothing: float, classes: int | None, theme: Theme
         va="top",
         color=theme.text,
         fontsize=points(LABEL),
+        bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
+        zorder=4,
     )
 
 
-def _legend(ax: Axes, theme: Theme, *, last_first: bool) -> None:
-    """Say which line is which, of one run the batch's first, below the line of who knows nothing."""
+def _legend(ax: Axes, theme: Theme) -> None:
+    """Say which line is which, the batch's first, below the line of who knows nothing."""
     handles, labels = ax.get_legend_handles_labels()
-    if last_first:
-        handles, labels = [handles[-1], *handles[:-1]], [labels[-1], *labels[:-1]]
     ax.legend(
-        handles,
-        labels,
+        [handles[-1], *handles[:-1]],
+        [labels[-1], *labels[:-1]],
         loc="upper right",
         bbox_to_anchor=(1, 0.85),
         facecolor=background(ax),
@@ -182,11 +184,11 @@ def _summary(trace: Trace, name: str = "") -> str:
     unknown = len(losses) - known.size
     if unknown:
         parts.append(f"{unknown} not a finite number")
-    for name in (name for name in trace.scalars if name.endswith("accuracy")):
-        values = trace.scalars[name]
+    for scalar in (each for each in trace.scalars if each.endswith("accuracy")):
+        values = trace.scalars[scalar]
         seen = np.flatnonzero(np.isfinite(values))
         if seen.size:
-            parts.append(f"{name.replace('_', ' ')} {values[seen[-1]]:.3f}")
+            parts.append(f"{scalar.replace('_', ' ')} {values[seen[-1]]:.3f}")
     if len(envelope(steps, losses)[0]) < len(losses):
         parts.append("of each stretch the lowest and the highest loss are drawn")
     return (f"{name}: " if name else "") + "  ·  ".join(parts)

@@ -15,7 +15,7 @@ from explainer import baseline, flow
 from explainer.errors import TraceError, unknown
 from explainer.plots.comparing import runs_of, style_of
 from explainer.plots.heights import SCALES
-from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, lines_of, points, tick
+from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, lines_of, number, points, tick
 from explainer.theme import Theme
 
 if TYPE_CHECKING:
@@ -83,7 +83,8 @@ def learning_rates(
         criteria = {trace.model.criterion.type for trace in runs.values() if trace.model.criterion}
         unit = f"loss ({criteria.pop()})" if len(criteria) == 1 else "loss"
         ax.set(xlabel="step", ylabel=f"{unit}, log scale" if ax.get_yscale() == "log" else unit)
-        entitle(ax, "Which learning rate arrives?", lines_of(ax, _remarks(runs), wider=1.3), theme)
+        notes = lines_of(ax, _remarks(runs), wider=1.3)
+        entitle(ax, "Which learning rate arrives?", notes, theme, told=_told_all(runs))
     return ax
 
 
@@ -224,6 +225,16 @@ def told(trace: Trace) -> str:
         return f"no updates were recorded{lost}"
     turned = flow.bounces(trace)
     return f"{np.count_nonzero(turned)} of {len(turned)} steps turn back{lost}"
+
+
+def _told_all(runs: Mapping[str, Trace]) -> list[str]:
+    said = ["Curves of the loss over the steps."]
+    for name, trace in runs.items():
+        known = np.asarray(trace.scalars["loss"], np.float64)
+        known = known[np.isfinite(known)]
+        ends = f"from {number(known[0])} to {number(known[-1])}, " if known.size else ""
+        said.append(f"{name}: {ends}{told(trace)}.")
+    return said
 
 
 def _remarks(runs: Mapping[str, Trace]) -> list[str]:

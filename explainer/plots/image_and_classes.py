@@ -73,7 +73,9 @@ def classification(
             _draw_bars(inside, seen, index, example, shown, theme, bar)
             when = ("before", "after")[place] if len(moments) == 2 else "as recorded"
             inside.set_title(f"{when}, step {trace.steps[index]}", color=theme.text, fontsize=points(LABEL), pad=7)
-        entitle(ax, "What does the network see?", [_caption(trace, seen, example, shown)], theme)
+        notes = [_caption(trace, seen, example, shown)]
+        told = [_told(trace, seen, example, index) for index in moments]
+        entitle(ax, "What does the network see?", notes, theme, told=["An image beside bars.", *told])
     return ax
 
 
@@ -145,6 +147,16 @@ def probability(value: float) -> str:
     if 0 < value < 0.0005:
         return "<0.001"
     return f"{value:.3f}"
+
+
+def _told(trace: Trace, seen: Predictions, example: int, index: int) -> str:
+    values, right = seen.probabilities[index, example], int(seen.targets[example])
+    likeliest = int(np.nanargmax(values)) if np.isfinite(values).any() else right
+    return (
+        f"At step {trace.steps[index]} the likeliest class is {seen.classes[likeliest]} with "
+        f"{probability(float(values[likeliest]))}, and the right one, {seen.classes[right]}, has "
+        f"{probability(float(values[right]))}."
+    )
 
 
 def _caption(trace: Trace, seen: Predictions, example: int, shown: NDArray[np.int64]) -> str:

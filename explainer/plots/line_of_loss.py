@@ -75,8 +75,20 @@ def slice(  # noqa: A001 – figures are nouns; inside this file nothing needs t
         ax.set(xlabel=axis_names(slice_)[0], ylabel="loss")
         entries = ax.get_legend_handles_labels()[0]
         rows = legend_row(ax, entries, theme) if len(entries) > 1 else 0
-        entitle(ax, _title(slice_), lines_of(ax, remarks(slice_, losses), wider=1.1), theme, rows=rows)
+        notes = lines_of(ax, remarks(slice_, losses), wider=1.1)
+        entitle(ax, _title(slice_), notes, theme, rows=rows, told=[_told(slice_)])
     return ax
+
+
+def _told(slice_: Slice) -> str:
+    known = np.flatnonzero(np.isfinite(slice_.losses))
+    if not known.size:
+        return f"A curve of the loss over {axis_names(slice_)[0]}: no loss on it is a finite number."
+    lowest = known[slice_.losses[known].argmin()]
+    return (
+        f"A curve of the loss over {axis_names(slice_)[0]}, from {number(slice_.t[0])} to {number(slice_.t[-1])}: "
+        f"{number(slice_.loss)} at 0, and lowest, {number(slice_.losses[lowest])}, at {number(slice_.t[lowest])}."
+    )
 
 
 def _draw_gaps(ax: Axes, slice_: Slice, theme: Theme) -> None:

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from explainer.plots.heights import Heights, colour_bar, heights_of
 from explainer.plots.style import canvas, dress, entitle, legend_row, lines_of
-from explainer.plots.surface_words import axis_names, check, losses_of, remarks
+from explainer.plots.surface_words import axis_names, check, losses_of, remarks, told
 from explainer.plots.walks import draw_walk, legend_entry, mark_ends
 from explainer.surface import Surface
 from explainer.theme import Theme
@@ -79,7 +79,9 @@ def surface(
         colour_bar(ax.inset_axes((1.025, 0, 0.035, 1)), heights, theme)
         title = "Where did training walk?" if surface.walks else "What does the loss look like around these weights?"
         notes = lines_of(ax, remarks(surface, losses), wider=1.12)
-        entitle(ax, title, notes, theme, rows=legend_row(ax, _entries(surface, theme), theme))
+        rows = legend_row(ax, _entries(surface, theme), theme)
+        said = told(surface, own, "A map of the loss in bands and contours")
+        entitle(ax, title, notes, theme, rows=rows, told=said)
     return ax
 
 

@@ -83,7 +83,8 @@ def surface_sequence(
         _draw_ranges(ax.inset_axes((0, 0, _RIGHT, _FLOOR - 0.12)), sequence, heights, np.array(centers) / _RIGHT, theme)
         rows = legend_row(ax, _entries(sequence, theme), theme)
         said = [*_axes_said(sequence[0]), *remarks(sequence[0], "true")]
-        entitle(ax, "What does each step see?", lines_of(ax, said, wider=1.1), theme, rows=rows)
+        notes = lines_of(ax, said, wider=1.1)
+        entitle(ax, "What does each step see?", notes, theme, rows=rows, told=_told_all(sequence))
     return ax
 
 
@@ -123,6 +124,16 @@ def _draw_ranges(ax: Axes, sequence: SurfaceSequence, heights: Heights, centers:
         ax.annotate(at_star, at, (9, 0.62 * points(NOTE)), color=theme.text, fontweight="bold", **style)
         if len(sequence) <= _TOLD:
             ax.annotate(lowest, at, (9, -0.62 * points(NOTE)), color=theme.quiet, **style)
+
+
+def _told_all(sequence: SurfaceSequence) -> list[str]:
+    """Say in sentences what the ranges under the maps show."""
+    said = [f"{len(sequence)} maps of the loss around the weights of a step each, on one scale."]
+    for step, each, own in zip(sequence.steps, sequence, sequence.step_losses, strict=True):
+        known = each.losses[np.isfinite(each.losses)]
+        at_star, lowest = _told(float(own), float(known.min()) if known.size else float("nan"))
+        said.append(f"Step {step}: {at_star} at its own weights, {lowest} on the map.")
+    return said
 
 
 def _told(own: float, lowest: float) -> tuple[str, str]:

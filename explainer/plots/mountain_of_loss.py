@@ -20,7 +20,7 @@ from explainer.plots.map_of_loss import GETTING
 from explainer.plots.relief import Relief, best_side, relief_of
 from explainer.plots.room_of_mountain import Arrow, View, space_of
 from explainer.plots.style import canvas, entitle, legend_row, lines_of
-from explainer.plots.surface_words import check, inside, losses_of, remarks
+from explainer.plots.surface_words import check, inside, losses_of, remarks, told
 from explainer.plots.walks import DARK_EDGE, LIGHT_EDGE, free_side, legend_entry, names_of_ends, style_of, write_beside
 from explainer.surface import Surface, Walk
 from explainer.theme import GRADIENT, Theme
@@ -92,7 +92,8 @@ def mountain(
         entries = _fill(ax, surface, own, heights, (elev, azim), arrows, theme, faces)
         colour_bar(ax.inset_axes((0.92, 0.08, 0.028, 0.84)), heights, theme)
         rows = legend_row(ax, entries, theme)
-        entitle(ax, _TITLE, lines_of(ax, remarks(surface, losses), wider=1.1), theme, rows=rows)
+        notes = lines_of(ax, remarks(surface, losses), wider=1.1)
+        entitle(ax, _TITLE, notes, theme, rows=rows, told=told(surface, own, "The loss as a mountain, its height,"))
     return ax
 
 

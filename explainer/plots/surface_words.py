@@ -191,3 +191,30 @@ def inside(sampled: Sampled, walk: Walk) -> NDArray[np.bool_]:
     within = [(along >= axis[0]) & (along <= axis[-1]) for along, axis in zip(walk.path.T, axes, strict=True)]
     found: NDArray[np.bool_] = np.logical_and.reduce(within)
     return found
+
+
+def told(surface: Surface, own: Mapping[str, NDArray[np.float64]], drawn: str) -> list[str]:
+    """Say a surface in sentences for who cannot see it: what is drawn, its range, and each walk's first and last loss.
+
+    Args:
+        own: By the walks' names the losses that are drawn, (S,).
+        drawn: What the figure is, such as "A map of bands and contours of the loss".
+    """
+    across, up = axis_names(surface)
+    said = [f"{drawn} over {across} and {up}; {_range(surface.losses)}."]
+    for name, losses in own.items():
+        known = losses[np.isfinite(losses)]
+        if known.size:
+            who = f"The walk {name}" if len(own) > 1 else "The walk"
+            said.append(f"{who} of {len(losses)} steps goes from {number(known[0])} to {number(known[-1])}.")
+    return said
+
+
+def _range(losses: NDArray[np.float64]) -> str:
+    known = losses[np.isfinite(losses)]
+    if not known.size:
+        return "no loss on it is a finite number"
+    lost = losses.size - known.size
+    return f"the loss lies between {number(known.min())} and {number(known.max())}" + (
+        f", and is no finite number at {lost} of {losses.size} points" if lost else ""
+    )

@@ -15,7 +15,7 @@ from explainer import laps
 from explainer.baseline import class_count, knowing_nothing
 from explainer.errors import TraceError
 from explainer.mobjects.code_card import CodeCard
-from explainer.mobjects.counter import Counter, StepCounter
+from explainer.mobjects.counter import Counter, StepCounter, advance, written
 from explainer.mobjects.curve import Curve
 from explainer.mobjects.stage_history import StageHistory
 from explainer.mobjects.trace_scene import TraceScene
@@ -34,6 +34,7 @@ LINES = tuple(CODE)
 ROOM_OF_STAGE = 1.05  # frame units that a stage of the network needs
 LOSS_ROOM = 1.5  # beside the network
 SLOW, FASTEST = 1.1, 0.12  # seconds of a lap once it has been told, and of the last that is shown by itself
+LITTLE = 1.0  # that a weight moves: what is more is not called a little
 TURNS = 40  # turns of the wheel while all recorded steps run
 
 
@@ -162,7 +163,9 @@ class TrainingLoop(TraceScene):
         """Return the loss beside the network's output, and what it is."""
         colour = ink(LOSS, self.theme)
         middle = np.array([self.right.right - 0.62, self.diagram.middle[1], 0])
-        loss = Counter(self.losses[0], size=0.4, colour=colour).move_to(middle)
+        longest = max(advance(written(each, 3)) for each in self.losses)
+        loss = Counter(self.losses[0], size=min(0.4, LOSS_ROOM / longest), colour=colour).move_to(middle)
+        loss.shift(LEFT * max(0.0, loss.get_right()[0] - self.right.right))
         title = Words("loss", size=BODY, colour=colour).next_to(loss, UP, buff=0.15)
         of = self.quiet("of the batch").next_to(loss, DOWN, buff=0.15)
         return loss, VGroup(title, of)
@@ -194,8 +197,9 @@ class TrainingLoop(TraceScene):
     def sentence_of_update(self) -> str:
         """Say by how much the weights are moved, where that was recorded."""
         sizes = [np.abs(np.asarray(each[0])).max(initial=0.0) for each in self.trace.updates.values()]
-        told = "Update: every weight moves a little"
-        return f"{told}, here by {number(max(sizes), 4)} at most." if sizes else f"{told}."
+        most = float(np.max(sizes, initial=0.0))
+        told = "Update: every weight moves" + " a little" * (most <= LITTLE)
+        return f"{told}, here by {number(most, 4)} at most." if sizes else f"{told}."
 
     def clear_gradients(self) -> None:
         """Nothing has flowed yet: zero_grad."""

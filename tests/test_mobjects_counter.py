@@ -22,6 +22,9 @@ from explainer.mobjects.words import Words  # noqa: E402
         (-1e-9, 3, "0.000"),
         (459, 0, "459"),
         (np.nan, 1, "nan"),
+        (-np.inf, 3, "−∞"),
+        (1.04e12, 3, "1.0·10¹²"),
+        (12_345_678, 0, "12345678"),
     ],
 )
 def test_a_number_is_written_with_fixed_decimals_and_a_real_minus(value: float, decimals: int, words: str) -> None:

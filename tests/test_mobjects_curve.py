@@ -48,6 +48,18 @@ def test_steps_without_a_number_are_left_out_and_the_clock_still_counts_them() -
     np.testing.assert_allclose(corners(curve), [(0, 2.3), (2, 1.0)])
 
 
+def test_the_axis_counts_all_steps_also_where_the_last_have_no_number() -> None:
+    curve = Curve(STEPS, [2.3, 2.0, np.nan, np.inf, np.nan], title="loss").set_position(4)
+    assert [words.words for words in curve.ends] == ["0", "step 20"]
+    np.testing.assert_allclose(corners(curve)[-1], (1, 2.0))
+
+
+def test_a_run_without_any_finite_loss_has_axes_and_no_curve() -> None:
+    curve = Curve(STEPS, np.full(5, np.nan), title="loss").set_position(4)
+    curve.guide(2.3, "ln 10 = 2.30: knows nothing")
+    assert not len(curve.line.points) and curve.dot.get_fill_opacity() == 0
+
+
 def test_one_recorded_step_is_a_dot() -> None:
     curve = Curve([3], [1.5], title="loss").set_position(0)
     np.testing.assert_allclose(curve.dot.get_center(), curve.at(3, 1.5), atol=1e-9)

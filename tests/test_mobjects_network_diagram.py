@@ -11,7 +11,7 @@ manim = pytest.importorskip("manim", reason="films are not installed")
 
 from explainer.mobjects import shades  # noqa: E402
 from explainer.mobjects.heat_map import Picture  # noqa: E402
-from explainer.mobjects.network_diagram import Column, NetworkDiagram, evenly  # noqa: E402
+from explainer.mobjects.network_diagram import Column, Maps, NetworkDiagram, evenly  # noqa: E402
 from explainer.mobjects.pixel_flight import PixelFlight  # noqa: E402
 from explainer.theme import DARK, NEGATIVE, POSITIVE  # noqa: E402
 
@@ -137,6 +137,12 @@ def test_its_box_holds_all_that_is_drawn() -> None:
     np.testing.assert_allclose(net.middle, (0, 0, 0), atol=1e-9)
     net.scale(0.5)
     np.testing.assert_allclose(net.units[0].sizes(), 0.1)
+
+
+def test_its_middle_is_between_its_columns_also_where_nothing_was_kept_of_the_input() -> None:
+    columns = [Maps(np.zeros((0, 1, 1)), "input"), Column(np.ones(3), "hidden"), Column(np.ones(2), "output")]
+    net = NetworkDiagram(columns, [True, True], width=6).shift((2, 1, 0))
+    np.testing.assert_allclose(net.middle, (2, 1, 0), atol=1e-9)
 
 
 def test_the_pixels_fly_from_their_cells_to_their_places() -> None:

@@ -71,6 +71,12 @@ def test_the_band_of_a_dial_runs_between_its_two_values() -> None:
     assert (low.words, high.words) == ("1.46", "2.46")
 
 
+def test_a_number_of_the_scale_makes_room_for_the_end_of_a_band() -> None:
+    dial = Dial(1.0, 4, title="loss", colour=theme.LOSS)
+    dial.mark(2.08, 3.08)
+    assert [words.get_fill_opacity() for words in dial.marks[1::2]] == [1, 1, 0, 0, 1]
+
+
 def test_the_plot_breaks_off_where_the_loss_becomes_infinite() -> None:
     gaps = np.arange(5.0)
     plot = GapPlot(gaps, gaps, [0, 1, 2, np.inf, np.inf]).shift(LEFT)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from functools import cache
 
 import numpy as np
@@ -10,7 +11,7 @@ from manim import LEFT, RIGHT, VGroup, VMobject
 from manim.typing import Vector3D
 
 from explainer.mobjects.typesetting import strut, typeset
-from explainer.mobjects.words import BODY, MINUS, SMALL, Words, check_size
+from explainer.mobjects.words import BODY, LONG, MINUS, SMALL, Words, check_size, number
 from explainer.theme import DARK, Theme
 
 Points = npt.NDArray[np.float64]
@@ -97,7 +98,12 @@ class StepCounter(VGroup):
 
 
 def written(value: float, decimals: int) -> str:
-    """Return a number with fixed decimals, and a real minus sign; zero has none."""
+    """Return a number with fixed decimals, and a real minus sign; zero has none.
+
+    One too long to read is written with a power of ten, if it has decimals: counts are whole.
+    """
+    if not math.isfinite(value) or (decimals and abs(value) >= LONG):
+        return number(value, decimals)
     text = f"{value:.{decimals}f}"
     return text.lstrip("-") if float(text) == 0 else text.replace("-", MINUS)
 

@@ -42,10 +42,11 @@ class Curve(PlotFrame):
             largest: The top of the vertical axis; a little more than the largest value when omitted.
             across: What the horizontal axis counts.
         """
+        every = np.asarray(steps, float)
         self.known = np.flatnonzero(np.isfinite(np.asarray(values, float)))  # (drawn point,) places in (S,)
-        self.steps, self.values = np.asarray(steps, float)[self.known], np.asarray(values, float)[self.known]
+        self.steps, self.values = every[self.known], np.asarray(values, float)[self.known]
         super().__init__(
-            float(self.steps[0]), float(self.steps[-1]),
+            float(every[0]), float(every[-1]),
             float(self.values.max(initial=0.0)) * 1.08 if largest is None else largest,
             title=title, colour=colour, theme=theme, width=width, height=height, across=across,
         )  # fmt: skip
@@ -72,6 +73,9 @@ class Curve(PlotFrame):
     def set_position(self, position: float) -> Curve:
         """Draw it as far as this: k is the k-th recorded point."""
         self.position = position
+        if not len(self.known):  # no number at all: the axes stand alone
+            self.dot.set_opacity(0)
+            return self
         points = self.points_until(float(np.interp(position, self.known, np.arange(len(self.known)))))
         self.line.set_points_as_corners(points if len(points) > 1 else np.repeat(points, 2, axis=0))
         self.dot.move_to(points[-1])

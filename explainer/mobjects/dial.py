@@ -73,7 +73,12 @@ class Dial(VGroup):
         arc.shift(self.hub.get_center())
         self.band = VGroup(arc)
         for each in (low, high):
-            self.band.add(Words(number(each, 2), size=SMALL, colour=self.colour).move_to(self.at(each, 1.24)))
+            end = Words(number(each, 2), size=SMALL, colour=self.colour).move_to(self.at(each, 1.24))
+            self.band.add(end)
+            for words in self.marks[1::2]:  # where both would stand, the end of the band does
+                apart = np.abs(words.get_center() - end.get_center())[:2]
+                if (apart < np.array([words.width + end.width, words.height + end.height]) / 2 + 0.06).all():
+                    words.set_opacity(0)
         return self.band
 
     @property

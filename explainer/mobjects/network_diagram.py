@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
-from manim import Animation, Mobject, UpdateFromAlphaFunc, VGroup, linear
+from manim import Animation, Line, Mobject, UpdateFromAlphaFunc, VGroup, linear
 
 from explainer.mobjects import shades
 from explainer.mobjects.edges import TAIL as TAIL
@@ -144,7 +144,9 @@ class NetworkDiagram(VGroup):
         self.labels = VGroup(*(self._label(place, room) for place in range(len(columns))))
         drawn = [each for each in self.edges if each is not None]
         self.add(VGroup(*drawn, *(wire for wire, _ in self.arcs)), VGroup(*self.panels.values(), *self.units))
-        self.add(self.labels)
+        first, last = self.across[[0, -1]]
+        self.ends = Line((first, 0, 0), (last, 0, 0), stroke_opacity=0)  # columns of which nothing was kept are empty
+        self.add(self.labels, self.ends)
         self._carry()
 
     # ── what it shows ────────────────────────────────────────────────────────────────────────────────────────────
@@ -252,8 +254,7 @@ class NetworkDiagram(VGroup):
     @property
     def middle(self) -> Array:
         """(3,) the middle of the first and the last column, without their labels."""
-        first, last = self.units[0].get_center(), self.units[-1].get_center()
-        return np.asarray((first + last) / 2)
+        return np.asarray((self.ends.get_start() + self.ends.get_end()) / 2)
 
     def _flash(self, which: str, position: float) -> None:
         """Let a flash stand in each gap and on each arc where it is: forward from 0, back from the last column."""

@@ -19,6 +19,7 @@ CAPTION = 0.34
 TITLE = 0.46
 
 MINUS = "−"
+LONG = 1e6  # from here on a number is written with a power of ten
 _RAISED = str.maketrans("0123456789−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻")
 
 
@@ -92,7 +93,7 @@ def number(value: float, decimals: int = 3, *, signed: bool = False, tiny: bool 
     size = abs(value)
     if math.isinf(size):
         return sign + "∞"
-    if (tiny and 0 < size < 0.5 * 10**-decimals) or size >= 1e6:
+    if (tiny and 0 < size < 0.5 * 10**-decimals) or size >= LONG:
         digits, _, power = f"{size:.1e}".partition("e")
         return f"{sign}{digits}·10{str(int(power)).replace('-', MINUS).translate(_RAISED)}"
     return f"{sign}{size:.{decimals}f}"

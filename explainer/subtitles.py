@@ -25,6 +25,8 @@ def read_srt(path: Path) -> list[Subtitle]:
         return list(srt.parse(path.read_text(encoding="utf-8-sig")))
     except OSError as error:
         raise ExplainerError(f"{path} cannot be read: {error.strerror}") from error
+    except UnicodeDecodeError as error:
+        raise ExplainerError(f"{path} is not written in UTF-8: save it so, and render again") from error
     except (ValueError, srt.SRTParseError) as error:
         raise ExplainerError(f"{path} is no .srt: {error}") from error
 

@@ -72,7 +72,7 @@ def test_a_file_puts_its_sentences_in_the_place_of_the_films(trace: Trace, tmp_p
 @pytest.mark.parametrize(
     ("sentences", "told"),
     [
-        (["Nur einer."], r"de\.srt has 1 sentences, and Film says another after them: 'The second one\.'; translate"),
+        (["Nur einer."], r"de\.srt has 1 sentence, and Film says another after that: 'The second one\.'; translate"),
         (["Eins.", "Zwei.", "Drei."], r"de\.srt has 3 sentences, and Film says 2: it is of another film"),
     ],
 )

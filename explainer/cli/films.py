@@ -25,6 +25,7 @@ def shoot(
     trace: str | None,
     jobs: int | None,
     advance: Advance,
+    *,
     again: bool = False,
 ) -> list[Film]:
     """Record what the scenes need before they start, then render them, showing how far each is."""
@@ -127,7 +128,7 @@ def complain(films: Iterable[Film]) -> int:
             continue
         if film.log:
             click.echo(film.log.rstrip(), err=True)
-        speech.say_on_error(f"{film.scene.name}: {film.failure}")
+        speech.say_on_error(f"{film.scene.name}: {film.failure.removeprefix(f'{film.scene.name} ')}")
         worth = 3 if film.kind == "MissingDependency" else 2 if film.kind else 1
         code = max(code, worth)
     return code

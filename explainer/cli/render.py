@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -106,13 +107,16 @@ def render_scenes(
     whole = LECTURE in scenes
     if whole and len(scenes) > 1:
         raise click.UsageError("lecture is all of the films: render it by itself", click.get_current_context())
+    if misspelt := [name for name in scenes if name != LECTURE and get_close_matches(name.lower(), [LECTURE], 1, 0.8)]:
+        told = f"no scene is called {misspelt[0]!r}. Did you mean {LECTURE!r}?"
+        raise click.UsageError(told, click.get_current_context())
     chosen = _lecture_scenes(form) if whole else studio.choose(scenes)
     studio.check_manim()
     if slides:
         _check_slides(form)
     started = time.monotonic()
     with speech.progress(quiet=quiet) as advance:
-        films = shoot(chosen, output / LECTURE if whole else output, settings, trace, jobs, advance, again)
+        films = shoot(chosen, output / LECTURE if whole else output, settings, trace, jobs, advance, again=again)
         more = _more(films, output, settings, stills, slides, advance)
         lecture = _assemble(films, output, advance) if whole and all(film.path for film in films) else None
     _report(films, lecture, more, time.monotonic() - started, quiet, as_json)

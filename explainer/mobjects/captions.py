@@ -45,7 +45,7 @@ class Captions:
             return sentence
         if self._said > len(self._instead):
             raise ExplainerError(
-                f"{self.chosen} has {len(self._instead)} sentences, and {self.film} says another after them: "
+                f"{self.chosen} has {_sentences(self._instead)}, and {self.film} says another after that: "
                 f"{sentence!r}; translate the .srt that lies beside the film, all of it"
             )
         return self._instead[self._said - 1]
@@ -58,6 +58,10 @@ class Captions:
         """
         if self._instead is not None and self._said < len(self._instead):
             raise ExplainerError(
-                f"{self.chosen} has {len(self._instead)} sentences, and {self.film} says {self._said}: it is of "
+                f"{self.chosen} has {_sentences(self._instead)}, and {self.film} says {self._said}: it is of "
                 "another film, or of another run"
             )
+
+
+def _sentences(said: list[str]) -> str:
+    return f"{len(said) or 'no'} sentence{'s' * (len(said) > 1)}"

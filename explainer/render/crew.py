@@ -24,6 +24,7 @@ from explainer.errors import ExplainerError, MissingDependency
 from explainer.render.finding import SceneFile
 from explainer.render.made_before import find_made, keep_made
 from explainer.render.settings import QUALITIES, Settings
+from explainer.subtitles import read_srt
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a film computes little: cores are for films
 
@@ -101,12 +102,14 @@ def render(
 
     Raises:
         MissingDependency: manim is not installed.
-        ExplainerError: The folder cannot be written, or a film's captions are not there.
+        ExplainerError: The folder cannot be written, or a film's captions are not there, or no .srt.
     """
     check_manim()
     crew = Crew(output, settings or Settings(), progress or (lambda scene, share, seconds: None), again)
     for scene in scenes:
-        crew.settings.captions_of(scene)
+        chosen = crew.settings.captions_of(scene)
+        if chosen not in ("on", "off"):
+            read_srt(Path(chosen))  # what is wrong with it is said before anything is made
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -145,9 +148,7 @@ class Crew:
         made = None if self.again else find_made(path, order)
         if made is not None:
             return self._film(scene, path, made, time.monotonic() - started, unchanged=True)
-        with tempfile.TemporaryDirectory(
-            prefix=f".{scene.name}.", dir=self.output, ignore_cleanup_errors=True
-        ) as folder:
+        with self._workshop(scene) as folder:
             told, log, code = self._run(scene, Path(folder), order)
             took = time.monotonic() - started
             if "film" in told and code == 0:
@@ -161,6 +162,13 @@ class Crew:
             return Film(scene, took=took, failure=told["says"], kind=told["failure"])
         ending = f"signal {-code}: was there too little memory?" if code < 0 else f"exit code {code}"
         return Film(scene, took=took, failure=f"its process ended with {ending}", log=log)
+
+    def _workshop(self, scene: SceneFile) -> tempfile.TemporaryDirectory[str]:
+        """Return the hidden folder in which a film is made, gone once it is left."""
+        try:
+            return tempfile.TemporaryDirectory(prefix=f".{scene.name}.", dir=self.output, ignore_cleanup_errors=True)
+        except OSError as error:
+            raise ExplainerError(f"{self.output} cannot be written: {error.strerror}; choose another -o") from error
 
     def _film(self, scene: SceneFile, path: Path, told: dict[str, Any], took: float, unchanged: bool = False) -> Film:
         subtitles = path.with_suffix(".srt") if told["subtitles"] else None

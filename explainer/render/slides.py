@@ -19,7 +19,8 @@ from explainer.errors import ExplainerError, MissingDependency
 from explainer.render.crew import Film
 from explainer.subtitles import read_srt
 
-_SOON = Fraction(1, 1000)  # seconds: a beat's second is rounded, a frame's is not
+_ROUNDED = Fraction(1, 100)  # seconds before a beat at which its first frame may stand: a beat's second is rounded
+_SOON = Fraction(1, 10)  # seconds after it: a frame and a half of a draft
 
 
 def cut(film: Path, seconds: Sequence[float], folder: Path) -> list[Path]:
@@ -101,8 +102,8 @@ def _files(film: Film, folder: Path) -> list[Path]:
 def _start_of(packets: Sequence[Any], second: float, base: Fraction, film: Path) -> int:
     """Return the first packet at or after a second, which has to hold a whole picture."""
     for number, packet in enumerate(packets):
-        if packet.is_keyframe and packet.pts * base >= Fraction(second) - _SOON * 10:
-            if packet.pts * base > Fraction(second) + _SOON * 100:
+        if packet.is_keyframe and packet.pts * base >= Fraction(second) - _ROUNDED:
+            if packet.pts * base > Fraction(second) + _SOON:
                 break
             return number
     raise ExplainerError(f"{film} cannot be cut at second {second:.2f}: no picture begins there")

@@ -73,11 +73,11 @@ class Dial(VGroup):
         arc.shift(self.hub.get_center())
         self.band = VGroup(arc)
         for each in (low, high):
-            end = Words(number(each, 2), size=SMALL, colour=self.colour).move_to(self.at(each, 1.24))
-            self.band.add(end)
+            told = Words(number(each, 2), size=SMALL, colour=self.colour).move_to(self.at(each, 1.24))
+            self.band.add(told)
             for words in self.marks[1::2]:  # where both would stand, the end of the band does
-                apart = np.abs(words.get_center() - end.get_center())[:2]
-                if (apart < np.array([words.width + end.width, words.height + end.height]) / 2 + 0.06).all():
+                apart = np.abs(words.get_center() - told.get_center())[:2]
+                if (apart < np.array([words.width + told.width, words.height + told.height]) / 2 + 0.06).all():
                     words.set_opacity(0)
         return self.band
 

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from explainer.classifier import probabilities_of, probe_layer
 from explainer.errors import TraceError
-from explainer.scores import softmax
 from explainer.trace import Trace
 
 Array = npt.NDArray[np.float64]
@@ -81,14 +81,14 @@ def read_predictions(trace: Trace) -> Predictions:
             f"the probe's targets are {targets.dtype} of shape {targets.shape}, not one class number for each image: "
             f"record with labels of dtype int64, shape ({len(targets)},)"
         )
-    layer = _output_layer(trace)
+    layer = probe_layer(trace)
     outputs = np.asarray(probe.activations[layer], np.float64)  # (S, example, class)
     if outputs.ndim != 3 or outputs.shape[2] <= targets.max():
         raise TraceError(
             f"the output of layer {layer!r} has the shape {outputs.shape[1:]}: class probabilities need "
             f"(example, class) with more than {targets.max()} classes"
         )
-    probabilities, how = _probabilities(trace, layer, outputs)
+    probabilities, how = probabilities_of(trace, layer, outputs)
     names = trace.notes.get("classes") or range(outputs.shape[2])
     return Predictions(
         images=_as_images(np.asarray(probe.inputs, np.float64), trace.notes.get("image_shape")),
@@ -98,32 +98,6 @@ def read_predictions(trace: Trace) -> Predictions:
         layer=layer,
         how=how,
     )
-
-
-def _output_layer(trace: Trace) -> str:
-    """Return the layer that the loss reads, else the last one that ran."""
-    feeding = trace.model.criterion.fed_by if trace.model.criterion else ()
-    seen = trace.probe.activations if trace.probe else {}
-    return next((name for name in (*feeding, *reversed(trace.layers)) if name in seen), trace.layers[-1])
-
-
-def _probabilities(trace: Trace, layer: str, outputs: Array) -> tuple[Array, str]:
-    kind = trace.model.layers[layer].type if layer in trace.model.layers else ""
-    if kind == "LogSoftmax":
-        found, how = np.exp(outputs), "exp of the recorded log-probabilities"
-    elif kind == "Softmax":
-        found, how = outputs, "probabilities as recorded"
-    else:
-        return softmax(outputs), "softmax of the recorded scores"
-    sums = found.sum(axis=-1)
-    off = np.nan_to_num(np.abs(sums - 1))  # a run that diverged has no sums
-    if off.max() > 1e-3:
-        worst = sums.flat[off.argmax()]
-        raise TraceError(
-            f"the probabilities of layer {layer!r} ({kind}) sum to {worst:.3f} over the classes instead of 1: is its "
-            f"dim 1?"
-        )
-    return found, how
 
 
 def _as_images(inputs: Array, shape: Any) -> Array:

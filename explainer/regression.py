@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,7 +27,7 @@ class Regression:
     Attributes:
         x: (example,) ascending.
         targets: (example,) what is known.
-        outputs: (S, example) the network's.
+        outputs: (S, example) the network's; S is of the steps that were read.
         losses: (S,) the recorded loss of these examples; NaN where none was recorded.
         layer: Whose recorded output it is.
         probed: Whether the examples are the probe's; else they are the batch, the same in every step.
@@ -80,30 +81,31 @@ def best_lines(x: Array, values: Array) -> Array:
     return np.asarray(values.mean(axis=1, keepdims=True) + slopes[:, None] * away)
 
 
-def read_regression(trace: Trace, name: str = "") -> Regression:
+def read_regression(trace: Trace, name: str = "", places: Sequence[int] | None = None) -> Regression:
     """Read the network's function at every recorded step: at the probe's examples, else at those of every batch.
 
     Args:
         name: What messages call the trace; its folder when omitted.
+        places: Which of the recorded steps are read, by their place; all when omitted.
 
     Raises:
         TraceError: The trace holds no examples that are the same in every step, or more than one input or output.
     """
     name = name or str(trace.folder or "the trace")
-    layer = output_layer(trace)
+    layer, read = output_layer(trace), slice(None) if places is None else list(places)
     probed = trace.probe is not None and trace.probe.targets is not None
     if trace.probe is not None and probed:
         inputs, targets = np.asarray(trace.probe.inputs), np.asarray(trace.probe.targets)
-        outputs = np.asarray(trace.probe.activations[layer], np.float64)
+        outputs = np.asarray(trace.probe.activations[layer][read], np.float64)
     else:
-        inputs, targets, outputs = _batches(trace, layer, name)
+        inputs, targets, outputs = _batches(trace, layer, name, read)
     losses = trace.scalars.get("probe_loss" if probed else "loss", np.full(len(trace), np.nan))
     flat = {what: _one_each(kind, name, what) for what, kind in (("input", inputs), ("target", targets))}
     curves = _one_each(outputs, name, "output", steps=True)
     order = np.argsort(flat["input"], kind="stable")
     return Regression(
         x=flat["input"][order], targets=flat["target"][order], outputs=curves[:, order],
-        losses=np.asarray(losses, np.float64), layer=layer, probed=probed,
+        losses=np.asarray(losses, np.float64)[read], layer=layer, probed=probed,
         measure=trace.model.criterion.type if trace.model.criterion else "",
     )  # fmt: skip
 
@@ -114,18 +116,18 @@ def output_layer(trace: Trace) -> str:
     return next((name for name in feeding if name in trace.layers), trace.layers[-1])
 
 
-def _batches(trace: Trace, layer: str, name: str) -> tuple[Any, Any, Array]:
+def _batches(trace: Trace, layer: str, name: str, read: slice | list[int]) -> tuple[Any, Any, Array]:
     """Return the inputs and targets of every batch, (example, …), and the outputs, (S, example, …)."""
     line = f"record with\n    {PROBE_LINE}"
     try:
-        inputs, targets = np.asarray(trace.inputs), np.asarray(trace.targets)
+        inputs, targets = trace.inputs[read], trace.targets[read]
     except TraceError:  # not kept
         inputs = targets = np.empty(0)
     if not len(inputs) or not len(targets) or layer not in trace.activations:
         raise TraceError(f"{name} holds no probe, the examples that are seen at every step: {line}")
     if (inputs != inputs[:1]).any() or (targets != targets[:1]).any():
         raise TraceError(f"the examples of {name} change from step to step, so that none can be followed: {line}")
-    return inputs[0], targets[0], np.asarray(trace.activations[layer], np.float64)
+    return inputs[0], targets[0], np.asarray(trace.activations[layer][read], np.float64)
 
 
 def _one_each(values: Any, name: str, what: str, *, steps: bool = False) -> Array:

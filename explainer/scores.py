@@ -7,6 +7,7 @@ them. The functions keep the dtype of what they are given: where float32 breaks 
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -149,8 +150,11 @@ class Scores:
         return int(np.abs(losses - losses.mean()).argmin())
 
 
-def read_scores(trace: Trace) -> Scores:
+def read_scores(trace: Trace, places: Sequence[int] | None = None) -> Scores:
     """Read the scores of a classifier whose loss is −log p(the right class).
+
+    Args:
+        places: Which of the recorded steps are read, by their place; all when omitted.
 
     Raises:
         TraceError: The loss is another one or has options that make it another one, or what it was given is not
@@ -165,22 +169,23 @@ def read_scores(trace: Trace) -> Scores:
         )
     if criterion.settings.get("label_smoothing"):
         raise TraceError(f"the loss of {name} smooths its labels, which is another one than −log p(the right class)")
-    given = [np.asarray(seen.inputs[index]) for index in range(len(trace))]
-    targets = [np.asarray(trace.targets[index]) for index in range(len(trace))]
+    read = range(len(trace)) if places is None else places
+    given = [np.asarray(seen.inputs[index]) for index in read]
+    targets = [np.asarray(trace.targets[index]) for index in read]
     for each, target in zip(given, targets, strict=True):
         _check(each, target, criterion.type)
     scores, recorded_as = given, "scores"
     if criterion.type == "NLLLoss":
         _check_sums(given, name)
         before = _scored_by(trace)
-        scores = [np.asarray(trace.activations[before][index]) for index in range(len(trace))] if before else given
+        scores = [np.asarray(trace.activations[before][index]) for index in read] if before else given
         recorded_as = "scores" if before else "log-probabilities"
     logs = given if criterion.type == "NLLLoss" else [log_softmax(each) for each in given]
     first = trace.model.layers[trace.layers[0]].input_shape if trace.layers else None
     kept = max(len(each) for each in given)
     names = trace.notes.get("classes") or range(given[0].shape[1])
     return Scores(
-        trace.steps, tuple(scores), tuple(logs), tuple(targets), tuple(str(each) for each in names),
+        trace.steps[list(read)], tuple(scores), tuple(logs), tuple(targets), tuple(str(each) for each in names),
         max(kept, first[0] if first else 0), recorded_as,
     )  # fmt: skip
 

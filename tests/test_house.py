@@ -50,7 +50,10 @@ explainer/chain.py               | numpy trace architecture operations          
 explainer/symbols.py             | architecture operations                                    |
 explainer/factors.py             | numpy trace chain operations                               |
 explainer/change.py              | numpy trace chain operations                               |
-explainer/predictions.py         | numpy trace scores                                         |
+explainer/classifier.py          | numpy trace recordings scores operations                   |
+explainer/forward.py             | numpy trace architecture operations                        |
+explainer/plane.py               | numpy trace classifier forward regression                  |
+explainer/predictions.py         | numpy trace classifier                                     |
 explainer/scores.py              | numpy trace operations                                     |
 explainer/regression.py          | numpy trace                                                |
 explainer/cross_entropy.py       | numpy trace predictions regression scores                  |

@@ -76,6 +76,9 @@ explainer/lessons/teaching.py    | torch trace surface sampler                  
 explainer/lessons/surfaces.py    | numpy trace surface                                        | sampler
 explainer/lessons/vision.py      | torch                                                      |
 explainer/plots           | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline thinning |
+explainer/plots/graph_of_chain.py | matplotlib numpy theme symbols factors                    |
+explainer/plots/factors_in_a_row.py | numpy theme architecture symbols factors                |
+explainer/plots/mathematics.py   | symbols operations                                         |
 explainer/mobjects         | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |

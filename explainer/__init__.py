@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from explainer.errors import SurfaceError as SurfaceError
     from explainer.errors import TraceError as TraceError
     from explainer.errors import VerifyError as VerifyError
+    from explainer.integrations.jupyter import watch as watch
     from explainer.recorder import Recorder as Recorder
     from explainer.recorder import record as record
     from explainer.sampler import loss_slice as loss_slice
@@ -54,6 +55,7 @@ _HOMES = {
     "open_surface_sequence": "explainer.surface",
     "Trace": "explainer.trace",
     "open_trace": "explainer.trace",
+    "watch": "explainer.integrations.jupyter",
 }
 # as in `explainer.plots.loss(trace)`
 _ROOMS = ("chain", "flow", "lessons", "mobjects", "page", "plots", "testing", "theme", "verify")

@@ -226,6 +226,12 @@ class Trace:
 
         return make_page(self, **options)
 
+    def _repr_html_(self) -> str:
+        """Return a summary with small pictures, which a notebook shows for a trace."""
+        from explainer.integrations.jupyter import summary
+
+        return summary(self)
+
     def __repr__(self) -> str:
         where = "in memory" if self.folder is None else f"in {self.folder}"
         steps = self._steps.numbers

@@ -36,7 +36,7 @@ explainer/recordings.py          | numpy storage                                
 explainer/ranks.py               | numpy storage recordings folder statistics                 |
 explainer/arena.py               | numpy storage                                              |
 explainer/writer.py              | numpy storage arena statistics architecture                |
-explainer/trace.py               | numpy storage recordings ranks statistics architecture     | pandas page
+explainer/trace.py               | numpy storage recordings ranks statistics architecture     | pandas page integrations
 explainer/recorder               | explainer torch numpy trace storage writer statistics moments architecture |
 explainer/flow.py                | numpy trace                                                |
 explainer/thinning.py            | numpy                                                      |

@@ -25,6 +25,9 @@ Examples:
   explainer plot surface digits -o surface.png
   explainer plot mountain surfaces/mine --azim -60 -o mountain.png
   explainer plot learning-rates runs/a runs/b runs/c -o rates.svg
+  explainer plot gradient-flow depth/sigmoid depth/relu --style paper -o flow.pdf
+  explainer plot loss runs/mine --follow -o loss.png
+  explainer plot gradient-flow runs/mine --animate flow.mp4
 """
 
 
@@ -63,6 +66,17 @@ Examples:
     show_default=True,
     help="Pixels per inch of a PNG; 240 is 1920×1080.",
 )
+@click.option(
+    "--follow", is_flag=True, help="Draw again whenever the run has gone on; in a window where no file is named."
+)
+@click.option(
+    "--animate",
+    "moving",
+    type=click.Path(path_type=Path),
+    multiple=True,
+    metavar="FILE",
+    help="A picture of each recorded step in a row: FILE.mp4, .gif or .html.",
+)
 @click.option("--list", "listing", is_flag=True, help="List the figures, and the question that each answers.")
 @speech.quiet_option
 @speech.json_option
@@ -73,6 +87,8 @@ def plot_figure(
     theme: str,
     style: str,
     dpi: float,
+    follow: bool,
+    moving: tuple[Path, ...],
     listing: bool,
     quiet: bool,
     as_json: bool,
@@ -94,12 +110,19 @@ def plot_figure(
             f"which FIGURE of which TRACE? Figures: {', '.join(map(_dashed, plots.FIGURES))}.", context
         )
     found = plots.find(figure)
-    if not outputs:
+    if not outputs and not moving and not follow:
         raise click.UsageError(f"where to? Name a file: -o {_dashed(found.name)}.svg", context)
     making, drawing = _sorted(found, {name: value for name, value in options.items() if value is not None})
+    look = {"theme": theme, "style": style, **drawing}
     with speech.progress(quiet=quiet) as advance:
+        if follow:
+            from explainer.cli.following import follow_run
+
+            follow_run(found, traces, outputs, advance, dpi=dpi, **look)
+            return
         subject = SUBJECTS[found.of].get(traces, advance, **making)
-    files = draw(found, subject, outputs, theme=theme, style=style, dpi=dpi, **drawing)
+        files = draw(found, subject, outputs, dpi=dpi, **look) if outputs else []
+        files += [_move(found, subject, path, advance, **look) for path in moving]
     if as_json:
         speech.say_json(
             {"figure": found.name, "files": [{"file": str(file), "bytes": file.stat().st_size} for file in files]}
@@ -107,6 +130,19 @@ def plot_figure(
     else:
         for file in files:
             speech.say(str(file))
+
+
+def _move(figure: Figure, subject: Any, path: Path, advance: speech.Advance, **look: Any) -> Path:
+    import matplotlib as mpl
+
+    from explainer.plots import animate
+
+    def progress(done: int, total: int) -> None:
+        advance(path.name, done / total, f"{done} of {total} pictures")
+
+    with mpl.rc_context():
+        mpl.rcdefaults()
+        return animate(figure.draw, subject, path, progress=progress, **look)
 
 
 def _sorted(figure: Figure, options: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from explainer.errors import TraceError, unknown
 
 if TYPE_CHECKING:
+    from explainer.plots.animating import animate as animate
     from explainer.plots.bars_of_layers import gradient_flow as gradient_flow
     from explainer.plots.curve_of_loss import loss as loss
     from explainer.plots.curves_of_rates import learning_rates as learning_rates
@@ -67,9 +68,9 @@ FIGURES = {
     )
 }
 
-_VERBS = {"describe": "describing", "save": "saving"}
+_VERBS = {"animate": "animating", "describe": "describing", "save": "saving"}
 
-__all__ = ["FIGURES", "Figure", "describe", "find", "save", *FIGURES]
+__all__ = ["FIGURES", "Figure", "animate", "describe", "find", "save", *FIGURES]
 
 
 def find(name: str) -> Figure:

@@ -95,6 +95,24 @@ films_advice() {
     say "and then   ./do setup"
 }
 
+# What the page's tests need beside Python: a chromium. The system's own, because Playwright's is a download.
+have_browser() {
+    [ -z "${EXPLAINER_CHROMIUM:-}" ] || return 0
+    for name in chromium chromium-browser google-chrome-stable google-chrome; do
+        if have "$name"; then return; fi
+    done
+    return 1
+}
+
+browser() {
+    if have_browser; then return; fi
+    if may_apt; then step "chromium for the page's tests, by apt" apt_install chromium || show_log; fi
+    if have_browser; then return; fi
+    if have apt-get; then line='type   sudo apt-get install chromium'; else line='install Chromium or Chrome'; fi
+    say "The page's tests will be skipped. For them: $line"
+    say "or name one with EXPLAINER_CHROMIUM=/path/to/chromium"
+}
+
 # ── Python and .venv ─────────────────────────────────────────────────────────────────────────────────────────────
 
 is_python() { "$1" -c 'import sys; sys.exit(not (3, 11) <= sys.version_info[:2] <= (3, 14))' 2>/dev/null; }
@@ -317,6 +335,7 @@ case $command in
             --without-films) setup no ;;
             *) misused "setup takes --without-films, not $1" ;;
         esac
+        browser
         ;;
     demo)
         setup
@@ -324,6 +343,7 @@ case $command in
         ;;
     test)
         setup
+        browser
         run_tests "$@"
         ;;
     lint)

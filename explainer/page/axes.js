@@ -29,11 +29,20 @@ export function ticks(low, high, most, log = false) {
 
 function decades(low, high, most) {
   const [first, last] = [Math.ceil(Math.log10(low) - 1e-9), Math.floor(Math.log10(high) + 1e-9)];
-  if (last - first < 1) return [low, high];
+  if (last - first < 2) return within(low, high);
   const stride = Math.max(1, Math.ceil((last - first) / most));
   const found = [];
   for (let power = first; power <= last; power += stride) found.push(10 ** power);
   return found;
+}
+
+/** Round numbers of a logarithmic scale that has hardly a decade. */
+function within(low, high) {
+  const found = [];
+  for (let power = Math.floor(Math.log10(low)); power <= Math.log10(high); power++) {
+    found.push(...[1, 2, 5].map((digit) => digit * 10 ** power).filter((tick) => tick >= low && tick <= high));
+  }
+  return found.length > 1 ? found : [low, high];
 }
 
 /** Lines and numbers at the left. */

@@ -12,7 +12,7 @@ export function chainView(lesson, store, picture) {
   const tabs = html("div", {});
   const table = html("table", { class: "products" });
   const notes = html("p", { class: "note" });
-  picture.append(nodes, formula, tabs, html("div", { class: "scroller", tabindex: 0, role: "region", "aria-label": say("chain.title") }, table), notes);
+  picture.append(nodes, formula, tabs, html("div", { class: "scroller", tabindex: 0, role: "group", "aria-label": say("chain.title") }, table), notes);
   let [lit, rows, buttons] = [[], [], []];
   const chain = () => lesson.runs[store.state.run].chain;
   const operation = () => chain().operations[Math.min(store.state.operation, chain().operations.length - 1)];

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from explainer import theme
 from explainer.theme import DARK, LIGHT, Theme, ink
 
@@ -22,5 +24,6 @@ def colours() -> str:
 def _properties(room: Theme) -> str:
     own = {name: getattr(room, name) for name in ("background", "panel", "text", "quiet", "line", "zero")}
     meant = {name: getattr(theme, name.upper()) for name in _MEANINGS}
-    inked = {f"{name}-ink": ink(colour, room) for name, colour in meant.items()}
+    card = replace(room, background=room.panel)  # where most of the page's words stand
+    inked = {f"{name}-ink": ink(colour, card) for name, colour in meant.items()}
     return " ".join(f"--{name}: {colour};" for name, colour in {**own, **meant, **inked}.items())

@@ -16,13 +16,13 @@ function filled(element, attributes, children) {
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else element.setAttribute(name, value === true ? "" : String(value));
   }
-  for (const child of children.flat()) if (child !== null) element.append(child);
+  for (const child of children.flat(Infinity)) if (child !== null) element.append(child);
   return element;
 }
 
 /** Give an element these children in place of those it has. */
 export function replace(element, ...children) {
-  element.replaceChildren(...children.flat());
+  element.replaceChildren(...children.flat(Infinity));
   return element;
 }
 

@@ -31,7 +31,7 @@ export function lossView(lesson, store, picture) {
     const nothing = current().loss.nothing;
     const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
     const dot = svg("circle", { class: "dot loss", r: 5.5 });
-    const curves = runs.map((run, index) => svg("path", { class: "curve loss", "data-run": index, d: curve(run.loss.loss, run, across, up) }));
+    const curves = runs.map((run, index) => svg("path", { class: `curve loss run-${index % 6}`, "data-run": index, d: curve(run.loss.loss, run, across, up) }));
     replace(
       drawing,
       leftAxis(up, MARGIN.left, right, 4),

@@ -9,10 +9,12 @@ import { passes, drawPulse } from "./pulse.js";
 import { short } from "./flow.js";
 import { number, say, write } from "./words.js";
 
-const HEIGHT = 330;
+const HEIGHT = 350;
 const TOP = 14;
-const BOTTOM = 44;
+const BOTTOM = 60;
 const RIGHT = 150; // room for classes' names and the loss
+const FEW = 2; // layers of a column that are named one by one
+const ROOMY = 46; // pixels from one unit to the next, from which on its numbers are written
 const NARROWEST = 62; // pixels from one column to the next
 
 export function networkView(lesson, store, picture) {
@@ -96,22 +98,24 @@ function placesOf(column, index, count, across) {
   const room = HEIGHT - TOP - BOTTOM;
   const x = 34 + ((across - RIGHT) * index) / Math.max(1, count - 1) + (count === 1 ? across / 3 : 0);
   if (column.picture) return { x: x + 24, ys: [TOP + room / 2], r: 52, picture: true };
-  const spacing = Math.min(room / units, 44);
-  const r = Math.max(3.5, Math.min(11, spacing * 0.36));
+  const spacing = Math.min(room / units, 66);
+  const told = spacing >= ROOMY && across / count > 150; // room for the numbers themselves
+  const r = told ? 21 : Math.max(3.5, Math.min(11, spacing * 0.36));
   const ys = Array.from({ length: units }, (_, unit) => TOP + room / 2 + (unit - (units - 1) / 2) * spacing);
-  return { x, ys, r, picture: false };
+  return { x, ys, r, picture: false, told };
 }
 
 function drawColumn(column, place, room, store, lit, tell) {
   const units = place.picture ? [] : place.ys.map((y, unit) => drawUnit(column, unit, place, y, tell));
-  const title = svg("text", { class: "name", x: place.x, y: HEIGHT - 24, "text-anchor": "middle" }, short(titleOf(column), Math.max(3, Math.floor(room / 7))));
+  const title = svg("text", { class: "name", x: place.x, y: HEIGHT - 40, "text-anchor": "middle" }, short(titleOf(column), Math.max(3, Math.floor(room / 7))));
+  const types = svg("text", { class: "note", x: place.x, y: HEIGHT - 24, "text-anchor": "middle" }, short(typesOf(column), Math.max(3, Math.floor(room / 6))));
   const shown = column.drawn.values.length < column.count && !place.picture ? say("network.units", { shown: column.drawn.values.length, count: column.count }) : "";
-  const below = shown || (place.picture ? column.shape.join("×") : shape(column));
+  const below = shown || column.shape.join("×");
   const count = svg("text", { class: "note", x: place.x, y: HEIGHT - 8, "text-anchor": "middle" }, short(below, Math.max(3, Math.floor(room / 6))));
   const ground = svg("rect", { class: "ground", x: place.x - place.r - 8, width: 2 * place.r + 16, y: 2, height: HEIGHT - 4, rx: 6 });
   const image = place.picture ? pictureOf(column, place) : null;
   const label = say("network.column", { name: titleOf(column), type: column.type || column.kind, count: column.count });
-  const group = svg("g", { class: "column", tabindex: 0, role: "img", "aria-label": label }, ground, image ? image.element : units.map((unit) => unit.group), title, count);
+  const group = svg("g", { class: "column", tabindex: 0, role: "img", "aria-label": label }, ground, image ? image.element : units.map((unit) => unit.group), title, types, count);
   standFor(store, lit, group, column.members);
   walkUnits(group, column, units, tell);
   return { group, units, image };
@@ -119,25 +123,27 @@ function drawColumn(column, place, room, store, lit, tell) {
 
 function titleOf(column) {
   if (column.name === "input") return say("network.input");
-  return column.title === column.name || !column.name ? column.title : `${column.name} · ${column.title}`;
+  return column.members.length <= FEW ? column.members.join(" → ") : column.title;
 }
 
 function nameOf(column, place) {
   return column.classes ? column.classes[place] ?? String(place) : String(place);
 }
 
-function shape(column) {
-  return column.shape.length > 1 ? column.shape.join("×") : column.type;
+function typesOf(column) {
+  return column.types.length <= FEW ? column.types.join(" → ") : column.type;
 }
 
 function drawUnit(column, unit, place, y, tell) {
   const circle = svg("circle", { class: "unit", cx: place.x, cy: y, r: place.r });
+  const value = place.told ? svg("text", { class: "inside", x: place.x, y, dy: "0.35em", "text-anchor": "middle" }) : null;
+  const gradient = place.told ? svg("text", { class: "beside", x: place.x + place.r + 8, y: y - place.r + 4, dy: "0.35em" }) : null;
   const bar = svg("line", { class: "minus", x1: place.x - place.r * 0.45, x2: place.x + place.r * 0.45, y1: y, y2: y });
   const ring = svg("circle", { class: "ring", cx: place.x, cy: y, r: place.r + 2 });
-  const named = column.classes ? svg("text", { class: "name", x: place.x + place.r + 9, y, dy: "0.35em" }, short(column.classes[column.drawn.values[unit]], 7)) : null;
-  const group = svg("g", { "data-of": `network.${column.output}.${column.drawn.values[unit]}` }, circle, bar, ring, named);
+  const named = column.classes ? svg("text", { class: "name", x: place.x + place.r + 9, y: y + (place.told ? 8 : 0), dy: "0.35em" }, short(column.classes[column.drawn.values[unit]], 7)) : null;
+  const group = svg("g", { "data-of": `network.${column.output}.${column.drawn.values[unit]}` }, circle, place.told ? null : bar, ring, value, gradient, named);
   group.addEventListener("pointerenter", () => tell(column, unit));
-  return { group, circle, bar, ring, dash: "" };
+  return { group, circle, bar, ring, value, gradient, dash: "" };
 }
 
 /** Up and down choose a unit of the column that has focus. */
@@ -168,6 +174,10 @@ function paint({ units, image }, column, at) {
     each.ring.style.strokeWidth = share > 0 ? (0.4 + 3.4 * share).toFixed(2) : "0";
     const dash = gradient < 0 ? "2.6 2" : "none";
     if (dash !== each.dash) each.ring.style.strokeDasharray = each.dash = dash;
+    if (each.value) {
+      write(each.value, value, column.values.single, number(value, 2));
+      write(each.gradient, gradient, column.gradients.single, Number.isNaN(gradient) ? "" : number(gradient, 2));
+    }
     each.group.dataset.value = value;
     each.group.dataset.gradient = gradient;
   });

@@ -2,14 +2,14 @@
 
 import { html, numeric } from "./elements.js";
 import { nearest } from "./loss.js";
-import { number, percent, say, write } from "./words.js";
+import { number, percent, say, tickNumber, write } from "./words.js";
 
 export function runsView(lesson, store, picture) {
   const rows = lesson.runs.map((run, index) => row(run, index, () => choose(index)));
   picture.append(
     html(
       "div",
-      { class: "scroller", tabindex: 0, role: "region", "aria-label": say("runs.title") },
+      { class: "scroller", tabindex: 0, role: "group", "aria-label": say("runs.title") },
       html(
         "table",
         { class: "runs" },
@@ -38,13 +38,13 @@ export function runsView(lesson, store, picture) {
 
 function row(run, index, choose) {
   const input = html("input", { type: "radio", name: "run", value: index, onchange: choose, "aria-label": say("runs.choose", { name: run.name }) });
-  const cells = [["rate", number], ["last", number], ["turns", percent]].map(([name, written]) => {
+  const cells = [["rate", tickNumber], ["last", number], ["turns", percent]].map(([name, written]) => {
     const value = numeric(name === "last" ? "loss" : "", `runs.${index}.${name}`);
     const known = run.verdict[name];
     if (known === null) value.textContent = "–";
     else write(value, known, false, written(known));
     return html("td", {}, value);
   });
-  const element = html("tr", { onclick: (event) => event.target !== input && (input.checked || choose()) }, html("th", { scope: "row" }, html("label", {}, input, " ", run.name)), cells);
+  const element = html("tr", { onclick: (event) => event.target !== input && (input.checked || choose()) }, html("th", { scope: "row" }, html("label", {}, input, html("span", { class: `swatch run-${index % 6}`, "aria-hidden": "true" }), run.name)), cells);
   return { input, element };
 }

@@ -1,4 +1,4 @@
 # Everything is in ./do; this only forwards. Arguments: make test ARGS="-k trace"
-.PHONY: help setup demo test lint clean
-help setup demo test lint clean:
+.PHONY: help setup demo test gallery lint clean
+help setup demo test gallery lint clean:
 	@./do $@ $(ARGS)

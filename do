@@ -4,6 +4,7 @@
 #   ./do setup [--without-films]   make .venv and install everything into it
 #   ./do demo [ARGUMENT...]        train, record, draw and film: explainer demo
 #   ./do test [ARGUMENT...]        ruff, mypy and pytest; with arguments, only pytest with them
+#   ./do gallery [FIGURE...]       draw the gallery: all figures and films' last frames; or these figures only
 #   ./do lint                      ruff and mypy
 #   ./do clean [--all]             remove caches and builds; --all removes .venv too
 #
@@ -346,11 +347,16 @@ case $command in
         browser
         run_tests "$@"
         ;;
+    gallery)
+        setup
+        [ $# != 0 ] || set -- --films
+        exec "$python" docs/draw_gallery.py "$@"
+        ;;
     lint)
         setup
         lint
         ;;
     clean) clean "$@" ;;
-    help | -h | --help) sed -n '2,11s/^# \{0,1\}//p' "$0" ;;
-    *) misused "no chore is called $command; there are setup, demo, test, lint and clean" ;;
+    help | -h | --help) sed -n '2,12s/^# \{0,1\}//p' "$0" ;;
+    *) misused "no chore is called $command; there are setup, demo, test, gallery, lint and clean" ;;
 esac

@@ -71,10 +71,10 @@ def loss(
         ax.set(xlabel="step", ylabel=units.pop() if len(units) == 1 else "loss")
         _frame(ax, list(runs.values()), nothing)
         if nothing is not None:
-            _line_of_nothing(ax, nothing, classes, theme)
+            _line_of_nothing(ax, nothing, classes, theme, beside="" in runs)
         notes, told, rows = [_summary(each, name) for name, each in runs.items()], [_told(runs, nothing)], 0
         if "" not in runs:
-            notes, told, rows = [], told + notes, legend_row(ax, ax.get_lines()[: len(runs)], theme)
+            notes, told, rows = [], told + notes, legend_row(ax, ax.get_lines(), theme)
         elif len(ax.get_legend_handles_labels()[0]) > 1:
             _legend(ax, theme)
         entitle(ax, "Does it learn?", notes, theme, rows=rows, told=told)
@@ -131,10 +131,15 @@ def _frame(ax: Axes, traces: list[Trace], nothing: float | None) -> None:
         ax.margins(x=0.015)
 
 
-def _line_of_nothing(ax: Axes, nothing: float, classes: int | None, theme: Theme) -> None:
-    ax.axhline(nothing, color=theme.quiet, linewidth=1.4, linestyle=(0, (6, 4)), zorder=1)
+def _line_of_nothing(ax: Axes, nothing: float, classes: int | None, theme: Theme, *, beside: bool) -> None:
+    """Draw the loss of who knows nothing; what it is stands beside it, or in the legend where curves may be there."""
+    words = f"knows nothing: ln {classes} = {nothing:.4f}"
+    dashed: dict[str, Any] = {"color": theme.quiet, "linewidth": 1.4, "linestyle": (0, (6, 4)), "zorder": 1}
+    ax.axhline(nothing, **dashed, label=None if beside else words)
+    if not beside:
+        return
     ax.annotate(
-        f"knows nothing: ln {classes} = {nothing:.4f}",
+        words,
         (1, nothing),
         (-4, -4),
         xycoords=("axes fraction", "data"),
@@ -143,8 +148,6 @@ def _line_of_nothing(ax: Axes, nothing: float, classes: int | None, theme: Theme
         va="top",
         color=theme.text,
         fontsize=points(LABEL),
-        bbox={"facecolor": background(ax), "edgecolor": "none", "alpha": 0.85, "pad": 1.5},
-        zorder=4,
     )
 
 

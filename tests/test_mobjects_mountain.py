@@ -337,6 +337,15 @@ def test_all_of_it_and_every_label_is_in_its_room(azimuth: float, elevation: flo
     assert len(boxes) > 8
 
 
+@pytest.mark.parametrize(("azimuth", "elevation"), SIDES)
+def test_the_name_of_the_losses_axis_stands_left_of_it_where_no_ground_is(azimuth: float, elevation: float) -> None:
+    shown = mountain(azimuth=azimuth, elevation=elevation)
+    for axis in mountain_axes.axes(shown, Brush(None, shown.screen())):  # type: ignore[arg-type]
+        for label, foot, middle in axis.places:
+            if label.value is None and label.words.words == "loss":
+                assert middle[0] + label.words.width / 2 <= foot[0] + 1e-9
+
+
 def test_nothing_is_painted_outside_the_room() -> None:
     close = mountain(width=6.0, height=4.0).turn(-120, 30, zoom=4, onto=(0.5, 0.5, 1.0))
     picture = seen(close)

@@ -144,7 +144,7 @@ def _axis(mountain: Mountain, brush: Brush, place: int, ends: Array, out: Array,
             foot = flat[0] + share * (flat[1] - flat[0])
             middle = foot + (TICK + GAP + float(np.abs(out) @ half)) * out
         elif place == 2:
-            foot, middle = flat[1], flat[1] + np.array([0.0, 0.12 + half[1]])
+            foot, middle = flat[1], flat[1] + np.array([-half[0], 0.12 + half[1]])  # right of it there may be ground
         else:
             foot = flat.mean(axis=0)
             middle = foot + (APART + float(np.abs(out) @ half)) * out

@@ -8,14 +8,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
+from torch import nn
 
 pytest.importorskip("manim")
 
 from click.testing import CliRunner
 from filmed import boxes, outside, overlaps, run
 
+import explainer
 from explainer import flow, render
-from explainer.cli import explainer
+from explainer.cli import explainer as command
 from explainer.lessons import record_lesson
 from explainer.mobjects.bars import Bars
 from explainer.mobjects.trace_scene import TraceScene
@@ -38,6 +41,20 @@ def test_the_pages_film_is_short_and_draws_what_was_recorded() -> None:
     assert (outside(film, boxes(film)), list(overlaps(boxes(film)))) == ([], [])
 
 
+def test_the_pages_film_stays_in_the_frame_for_a_network_of_many_layers() -> None:
+    names: dict[str, object] = {"__name__": "film"}
+    exec(compile(FILM, "docs/films.md", "exec"), names)
+    kind = names["WhereItLearns"]
+    assert isinstance(kind, type) and issubclass(kind, TraceScene)
+    model = nn.Sequential(*[layer for _ in range(12) for layer in (nn.Linear(4, 4), nn.Tanh())])
+    optimizer, criterion = torch.optim.SGD(model.parameters(), lr=0.1), nn.MSELoss()
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        criterion(model(torch.ones(2, 4)), torch.zeros(2, 4)).backward()
+        optimizer.step()
+    film = run(kind, rate=1, trace=recorder.trace)
+    assert (outside(film, boxes(film)), list(overlaps(boxes(film)))) == ([], [])
+
+
 def test_the_pages_film_is_found_by_explainer_render(tmp_path: Path) -> None:
     (tmp_path / "film.py").write_text(FILM, encoding="utf-8")
     assert [(each.name, each.lesson) for each in render.scenes_of(tmp_path / "film.py")] == [
@@ -48,7 +65,7 @@ def test_the_pages_film_is_found_by_explainer_render(tmp_path: Path) -> None:
 def test_every_command_of_the_page_has_options_that_there_are() -> None:
     lines = re.findall(r"^explainer (render .*?)(?:  +#.*)?$", PAGE, re.MULTILINE)
     assert len(lines) >= 7
-    told = CliRunner().invoke(explainer, ["render", "--help"]).output
+    told = CliRunner().invoke(command, ["render", "--help"]).output
     for line in lines:
         assert [word for word in shlex.split(line) if word.startswith("--") and word not in told] == []
 

@@ -43,8 +43,8 @@ def find_runs(
     folders = sorted(path.parent for path in folder.glob("*/trace.json"))
     if len(folders) < least:
         raise TraceError(
-            f"{film} compares several runs, and {given} does not hold a trace for each; record them with\n"
-            f"    explainer record {lesson} -o FOLDER"
+            f"{film} compares several runs, and {given} does not hold a trace for each: name the folder in which the "
+            f"traces of yours lie side by side; the lesson's are recorded with\n    explainer record {lesson} -o FOLDER"
         )
     return _named([open_trace(each) for each in folders])
 
@@ -75,9 +75,8 @@ def find_surface(of: Trace | Mapping[str, Trace], **choice: Any) -> Surface:
     if folder:
         return open_surface(folder)
     for trace in [of] if isinstance(of, Trace) else of.values():
-        _check_lesson(
-            trace, f"    explainer surface {trace.folder or 'RUN'} --model FILE.py:FUNCTION -o FOLDER", SURFACE
-        )
+        line = f"    explainer surface {trace.folder or 'RUN'} --model FILE.py:FUNCTION -o FOLDER"
+        _check_lesson(trace, line, f"--surface FOLDER, or {SURFACE}=FOLDER")
     from explainer.lessons import lesson_surface
 
     return lesson_surface(of, **choice)
@@ -88,17 +87,18 @@ def find_sequence(trace: Trace, **choice: Any) -> SurfaceSequence:
     folder = os.environ.get(SEQUENCE)
     if folder:
         return open_surface_sequence(folder)
-    _check_lesson(trace, "    explainer.surface_sequence(trace, model, criterion, data).save(FOLDER)", SEQUENCE)
+    line = "    explainer.surface_sequence(trace, model, criterion, data).save(FOLDER)"
+    _check_lesson(trace, line, f"{SEQUENCE}=FOLDER")
     from explainer.lessons import lesson_sequence
 
     return lesson_sequence(trace, **choice)
 
 
-def _check_lesson(trace: Trace, line: str, variable: str) -> None:
+def _check_lesson(trace: Trace, line: str, name: str) -> None:
     if "lesson" not in trace.notes:
         raise TraceError(
             f"{trace.folder or 'this trace'} is of no lesson, so that its model and data are not known here; compute "
-            f"the surface with\n{line}\nand name it: {variable}=FOLDER"
+            f"the surface with\n{line}\nand name it: {name}"
         )
 
 

@@ -21,7 +21,7 @@ def runs() -> dict[str, Trace]:
 def answers(trace: Trace) -> np.ndarray:
     """Return the class with the higher score of each of the probe's examples at the last step, (example,)."""
     assert trace.probe is not None
-    return np.asarray(trace.probe.activations["5"][-1].argmax(axis=1))
+    return np.asarray(trace.probe.activations["3"][-1].argmax(axis=1))
 
 
 def test_the_probe_holds_the_points_and_then_a_grid_that_has_no_class(runs: dict[str, Trace]) -> None:
@@ -41,7 +41,7 @@ def test_the_probe_holds_the_points_and_then_a_grid_that_has_no_class(runs: dict
 def test_the_probes_loss_is_that_of_the_points_alone(runs: dict[str, Trace]) -> None:
     for trace in runs.values():
         assert trace.probe is not None
-        scores = torch.tensor(trace.probe.activations["5"][-1][:200])
+        scores = torch.tensor(trace.probe.activations["3"][-1][:200])
         expected = nn.functional.cross_entropy(scores, torch.tensor(trace.probe.targets[:200]))
         assert trace.scalars["probe_loss"][-1] == pytest.approx(float(expected), rel=1e-5)
         np.testing.assert_allclose(trace.scalars["probe_loss"], trace.scalars["loss"], rtol=1e-4)
@@ -66,7 +66,7 @@ def test_without_bending_it_is_the_best_straight_line(runs: dict[str, Trace]) ->
 def test_the_last_hidden_layer_has_two_units(runs: dict[str, Trace]) -> None:
     assert list(runs) == ["tanh", "ReLU", "identity"]
     for trace in runs.values():
-        assert trace.model.layers["4"].output_shape == (200, 2)
+        assert trace.model.layers["2"].output_shape == (200, 2)
         assert trace.steps[:6].tolist() == [0, 1, 2, 3, 4, 5]
         assert trace.steps[-1] == 299
         assert len(trace) < 30

@@ -175,7 +175,7 @@ LESSONS = {
         Lesson(
             "moons",
             "Two crescents that no straight line tells apart: a network bends the plane until one does.",
-            {"activation": "tanh", "width": 16, "learning_rate": 0.02, "steps": 300, "seed": 0},
+            {"activation": "tanh", "width": 8, "learning_rate": 0.5, "steps": 300, "seed": 5},
             runs={
                 "tanh": {"activation": "tanh"},
                 "ReLU": {"activation": "ReLU"},

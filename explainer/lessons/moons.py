@@ -26,7 +26,7 @@ NO_CLASS = -100  # the target of a grid's point: what CrossEntropyLoss leaves ou
 
 
 def model(activation: str, width: int, seed: int) -> nn.Sequential:
-    """Return the untrained network: 2 → width → width → 2 → 2.
+    """Return the untrained network: 2 → width → 2 → 2.
 
     Raises:
         LessonError: There is no such activation, or a layer would be empty.
@@ -36,10 +36,7 @@ def model(activation: str, width: int, seed: int) -> nn.Sequential:
     if activation not in ACTIVATIONS:
         raise LessonError(f"lesson 'moons': {unknown('activation', activation, ACTIVATIONS)}")
     torch.manual_seed(seed)
-    bend = ACTIVATIONS[activation]
-    return nn.Sequential(
-        nn.Linear(2, width), bend(), nn.Linear(width, width), bend(), nn.Linear(width, 2), nn.Linear(2, 2)
-    )
+    return nn.Sequential(nn.Linear(2, width), ACTIVATIONS[activation](), nn.Linear(width, 2), nn.Linear(2, 2))
 
 
 def examples() -> tuple[torch.Tensor, torch.Tensor]:
@@ -77,9 +74,9 @@ def run(
     seed: int,
     progress: Progress,
 ) -> None:
-    """Train with Adam on all points in every step; the probe is the points, then a grid, whose outputs are the map."""
+    """Train on all points in every step; the probe is the points, then a grid, whose outputs are the map."""
     network, criterion, (points, moons) = problem(activation=activation, width=width, seed=seed)
-    optimizer = torch.optim.Adam(network.parameters(), lr=learning_rate)
+    optimizer = torch.optim.SGD(network.parameters(), lr=learning_rate, momentum=0.9)
     plane = grid()
     probe = torch.cat([points, plane]), torch.cat([moons, torch.full((len(plane),), NO_CLASS)])
     with record(

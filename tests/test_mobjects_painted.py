@@ -11,7 +11,8 @@ manim = pytest.importorskip("manim", reason="films are not installed")
 from manim import BLUE, RIGHT, Camera, Circle, Square, Transform  # noqa: E402
 
 from explainer.mobjects.heat_map import HeatMap, Picture  # noqa: E402
-from explainer.mobjects.painted import _display_stock  # noqa: E402
+from explainer.mobjects.painted import _display_stock, _set_stock_path  # noqa: E402
+from explainer.mobjects.words import Words  # noqa: E402
 
 
 def seen(*mobjects: manim.Mobject) -> npt.NDArray[np.int64]:
@@ -32,6 +33,20 @@ def test_what_was_drawn_before_leaves_no_trace_in_what_paints_itself() -> None:
 def test_what_is_drawn_after_it_is_not_changed_by_it() -> None:
     circle = Circle(1, fill_opacity=0.7, color=BLUE).shift(4 * RIGHT)
     np.testing.assert_array_equal(seen(Picture([[1.0, 0.0]], height=2), circle)[:, 105:], seen(circle)[:, 105:])
+
+
+@pytest.mark.parametrize("moved", [0.0, 0.013])
+def test_letters_whose_outline_is_remembered_are_drawn_as_manim_draws_them(
+    moved: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words = Words("∂ℓ/∂w: remembered", size=1).shift(moved * RIGHT)
+    faded = words.copy().set_fill(opacity=0.4).set_stroke(BLUE, 2)
+    first, again, other = seen(words), seen(words), seen(faded)
+    monkeypatch.setattr(Camera, "set_cairo_context_path", _set_stock_path)
+    np.testing.assert_array_equal(first, seen(words))
+    np.testing.assert_array_equal(again, first)
+    np.testing.assert_array_equal(other, seen(faded))
+    assert first.any() and (other != first).any()
 
 
 def test_stock_mobjects_are_drawn_as_manim_draws_them(monkeypatch: pytest.MonkeyPatch) -> None:

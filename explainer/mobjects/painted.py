@@ -7,6 +7,7 @@ asked by the camera to paint instead of being stroked and filled.
 
 from __future__ import annotations
 
+from hashlib import blake2b
 from typing import Any, Self
 
 import cairo
@@ -15,6 +16,10 @@ import numpy.typing as npt
 from manim import Camera, VMobject
 
 Array = npt.NDArray[np.float64]
+
+_MANY = 64  # points from which on an outline is remembered: those of two letters
+_KEPT = 1024  # outlines, of some 10 kB each
+_paths: dict[tuple[Any, ...], Any] = {}  # by points and matrix, the longest unused first
 
 
 class Painted(VMobject):  # type: ignore[misc, unused-ignore]
@@ -64,7 +69,30 @@ def _display(camera: Camera, vmobject: VMobject, pen: cairo.Context[Any]) -> Cam
     return camera
 
 
+def _set_path(camera: Camera, pen: cairo.Context[Any], vmobject: VMobject) -> Camera:
+    """Lay an outline down, from cairo's own memory where the same points were laid down before."""
+    points = vmobject.points
+    flat = type(camera).transform_points_pre_display is Camera.transform_points_pre_display
+    if len(points) < _MANY or not flat:
+        return _set_stock_path(camera, pen, vmobject)
+    key = blake2b(np.ascontiguousarray(points), digest_size=16).digest(), tuple(pen.get_matrix())
+    if (known := _paths.pop(key, None)) is None:
+        _set_stock_path(camera, pen, vmobject)
+        known = pen.copy_path()
+    else:
+        pen.new_path()
+        pen.append_path(known)
+    _paths[key] = known  # the last in line to go
+    if len(_paths) > _KEPT:
+        del _paths[next(iter(_paths))]
+    return camera
+
+
 # manim hands its cairo context to nobody: this is the one place where every camera, also a moving or a
 # three-dimensional one, draws a VMobject. What is not `Painted` is drawn as before.
 _display_stock = Camera.display_vectorized
 Camera.display_vectorized = _display  # type: ignore[method-assign, assignment, unused-ignore]
+# manim lays an outline down curve by curve in Python, in every frame anew: most of a film's time goes into letters that
+# stand still or fade.
+_set_stock_path = Camera.set_cairo_context_path
+Camera.set_cairo_context_path = _set_path  # type: ignore[method-assign, assignment, unused-ignore]

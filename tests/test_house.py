@@ -48,6 +48,7 @@ explainer/laps.py                | numpy trace                                  
 explainer/reach.py               | numpy trace flow stages                                    |
 explainer/chain.py               | numpy trace architecture operations                        |
 explainer/symbols.py             | architecture operations                                    |
+explainer/portrait.py            | numpy architecture classifier scores stages                |
 explainer/factors.py             | numpy trace chain operations                               |
 explainer/change.py              | numpy trace chain operations                               |
 explainer/classifier.py          | numpy trace recordings scores operations                   |
@@ -79,6 +80,8 @@ explainer/plots           | matplotlib mpl_toolkits numpy trace theme flow chain
 explainer/plots/graph_of_chain.py | matplotlib numpy theme symbols factors                    |
 explainer/plots/factors_in_a_row.py | numpy theme architecture symbols factors                |
 explainer/plots/mathematics.py   | symbols operations                                         |
+explainer/plots/diagram_of_network.py | matplotlib numpy theme portrait                        |
+explainer/plots/stages_in_a_row.py | matplotlib numpy theme stages portrait                    |
 explainer/mobjects         | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |

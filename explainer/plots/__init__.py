@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from explainer.plots.curve_of_loss import loss as loss
     from explainer.plots.curves_of_rates import learning_rates as learning_rates
     from explainer.plots.describing import describe as describe
+    from explainer.plots.diagram_of_network import network as network
     from explainer.plots.graph_of_chain import chain_rule as chain_rule
     from explainer.plots.image_and_classes import classification as classification
     from explainer.plots.line_of_loss import slice as slice  # noqa: A004 – a figure, reached as plots.slice
@@ -57,6 +58,7 @@ FIGURES = {
         Figure("classification", "What did the network see in one image, before and after?", "image_and_classes"),
         Figure("learning_rates", "Does a learning rate crawl, arrive, bounce or fly out?", "curves_of_rates", "traces"),
         Figure("chain_rule", "How does the loss reach each weight, one factor at a time?", "graph_of_chain"),
+        Figure("network", "What does one example become on its way through the network?", "diagram_of_network"),
         Figure("surface", "Where did training walk, seen from above?", "map_of_loss", "surface"),
         Figure("mountain", "Which way is up, and which way did training go?", "mountain_of_loss", "surface"),
         Figure(

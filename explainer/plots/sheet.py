@@ -118,7 +118,7 @@ class Numbers:
     def width(self) -> float:
         """The width of its cells, in em."""
         longest = max(_wide(text) for row in self.texts for text in row)
-        return self.values.shape[1] * (longest + 0.6)
+        return float(self.values.shape[1] * (longest + 0.6))
 
     @property
     def height(self) -> float:

@@ -1,0 +1,25 @@
+"""Which layers a figure is of, by names and globs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from fnmatch import fnmatchcase
+
+from explainer.errors import UnknownName, unknown
+
+
+def chosen(layers: str | Iterable[str], among: Sequence[str]) -> list[str]:
+    """Return those layers that names or globs ("layer1.*") fit, in the order of `among`.
+
+    Raises:
+        UnknownName: One fits none; the nearest are named.
+    """
+    patterns = [layers] if isinstance(layers, str) else list(layers)
+    for pattern in patterns:
+        if not any(_fits(name, pattern) for name in among):
+            raise UnknownName(unknown("layer", pattern, among))
+    return [name for name in among if any(_fits(name, pattern) for pattern in patterns)]
+
+
+def _fits(name: str, pattern: str) -> bool:
+    return name == pattern or fnmatchcase(name, pattern)

@@ -73,6 +73,7 @@ def subject(name: str, trace: Trace) -> Any:
         return lessons.record_lesson("two-layer", steps=5)  # of layers that are worked out by hand
     kinds = {
         "trace": lambda: trace,
+        "runs": lambda: trace,
         "traces": lambda: {"α = 0.5": trace, "α = 0.7": trace},
         "surface": make_surface,
         "slice": make_slice,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from itertools import accumulate
 from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
@@ -22,6 +23,7 @@ if TYPE_CHECKING:
     from explainer.trace import Trace
 
 _SPELLED_OUT = 10  # layers up to which numbers, types and factors are written
+_LISTED = 44  # letters of layers' names in a line that says why
 _TALLEST = {True: 0.70, False: 0.82}  # of the axes' height, with factors below the arrow, and without
 
 
@@ -118,7 +120,7 @@ def _limits(ax: Axes, sizes: list[float], tallest: float) -> None:
     low, high = (math.log10(min(sizes)), math.log10(max(sizes))) if sizes else (-1.0, 0.0)
     low -= max(0.18, 0.12 * (high - low))
     ax.set_ylim(10**low, 10 ** (low + (high - low) / tallest))
-    between = (1.0, 2.0, 5.0) if high - low < 1.2 else (1.0,)
+    between = (1.0, 2.0, 5.0) if high - low < 1.7 else (1.0,)
     places = LogLocator(subs=between, numticks=7).tick_values(10**low, 10**high)
     places = [place for place in places if 10**low <= place <= 1.3 * 10**high]
     ax.yaxis.set_minor_locator(NullLocator())
@@ -240,9 +242,11 @@ def _remarks(trace: Trace, gradients: list[LayerGradient]) -> list[str]:
         elif each.size == 0:
             remarks.setdefault("the gradient is exactly 0", []).append(each.layer)
         if each.layer in trace.aliases:
-            remarks.setdefault("passes its input on: the gradient is the whole tensor's", []).append(each.layer)
+            remarks.setdefault("passes its input on (the gradient is the whole tensor's)", []).append(each.layer)
     return [f"{_listed(layers)}: {remark}" for remark, layers in remarks.items()]
 
 
 def _listed(layers: list[str]) -> str:
-    return ", ".join(layers) if len(layers) <= 6 else f"{', '.join(layers[:5])} and {len(layers) - 5} more"
+    """Write as many names as leave a line room for the reason, and how many more there are."""
+    shown = max(1, sum(total <= _LISTED for total in accumulate(len(layer) + 2 for layer in layers)))
+    return ", ".join(layers[:shown]) + (f" and {len(layers) - shown} more" if len(layers) > shown else "")

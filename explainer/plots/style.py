@@ -6,6 +6,7 @@ Only the axes that are drawn on are styled; rcParams are as before once a figure
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -134,8 +135,8 @@ def entitle(
             title and notes they are what `describe` returns.
     """
     size = points(NOTE)
-    lines = [note for note in notes if note]
-    tell(ax, title, [*lines, *told])
+    tell(ax, title, [*notes, *told])
+    lines = [line for note in notes if note for line in _wrapped(ax, note)]
     ax.set_title(
         title,
         loc="left",
@@ -156,6 +157,15 @@ def entitle(
             fontsize=size,
             linespacing=1.25,
         )
+
+
+def _wrapped(ax: Axes, note: str, most: int = 2) -> list[str]:
+    """Return a remark in lines that end inside the figure; where they would be more than `most`, cut off with "…"."""
+    box, figure = ax.get_window_extent(), ax.figure.bbox
+    alone = len(ax.figure.axes) == 1 and box.width > 0.6 * figure.width
+    width = (figure.x1 - box.x0 if alone else box.width) * 72 / ax.figure.dpi
+    room = max(20, int(width / (0.5 * points(NOTE))))
+    return textwrap.wrap(note, room, max_lines=most, placeholder=" …") if len(note) > room else [note]
 
 
 def lines_of(ax: Axes, said: Sequence[str], *, wider: float = 1.0) -> list[str]:

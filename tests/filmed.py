@@ -1,4 +1,4 @@
-"""Running a film without writing it, and the boxes of what stands on screen."""
+"""Running a film without writing it, the boxes of what stands on screen, and what is asked of every film."""
 
 from __future__ import annotations
 
@@ -8,23 +8,30 @@ from typing import Any, TypeVar
 
 import numpy as np
 import pytest
-from manim import DL, UR, Mobject, Scene, tempconfig
+from manim import DL, UR, Camera, Mobject, Scene, tempconfig
 
 from explainer.mobjects import mountain_axes
+from explainer.mobjects.computation_graph import Node
 from explainer.mobjects.contour_map import ContourMap
 from explainer.mobjects.counter import Counter
 from explainer.mobjects.formula import Formula
+from explainer.mobjects.grid import Grid
 from explainer.mobjects.mountain import Mountain
 from explainer.mobjects.mountain_brush import Brush
-from explainer.mobjects.trace_scene import TraceScene
-from explainer.mobjects.words import Words
+from explainer.mobjects.trace_scene import READING, TraceScene
+from explainer.mobjects.words import MINIMUM, Words
 
 Box = tuple[str, float, float, float, float]  # what, left, bottom, right, top
 Film = TypeVar("Film", bound=TraceScene)
 
 
-def run(film: type[Film], environment: Mapping[str, str] | None = None, *, rate: int = 4, **given: Any) -> Film:
-    """Run a film at so many frames a second; `given` are its class attributes, such as `trace` or `runs`."""
+def run(
+    film: type[Film], environment: Mapping[str, str] | None = None, *, rate: int = 4, painted: bool = True, **given: Any
+) -> Film:
+    """Run a film at so many frames a second; `given` are its class attributes, such as `trace` or `runs`.
+
+    Not `painted`, it takes half the time: all is where it would be, but no pixel is.
+    """
     with pytest.MonkeyPatch.context() as patch, tempconfig(
         {"dry_run": True, "frame_rate": rate, "pixel_height": 90, "pixel_width": 160, "disable_caching": True,
          "verbosity": "ERROR", "progress_bar": "none"}
@@ -35,9 +42,115 @@ def run(film: type[Film], environment: Mapping[str, str] | None = None, *, rate:
             patch.setenv(name, value)
         for name, value in given.items():
             patch.setattr(film, name, value, raising=False)
+        if not painted:
+            patch.setattr(Camera, "capture_mobjects", lambda *_, **__: None)
         scene = film()
         scene.render()
     return scene
+
+
+class Watching:
+    """Mixed into a film, in front of it: looks at every frame, and at the end of every sentence.
+
+    Attributes:
+        frames: What `look` notes.
+        stills: Per sentence the boxes of what then has to be read, in `boxes`.
+        smallest: The smallest letters' size at the end of a sentence.
+    """
+
+    frames: list[Any]
+    stills: dict[str, list[Box]]
+    smallest: float
+
+    def setup(self) -> None:
+        super().setup()  # type: ignore[misc]  # the film's
+        self.frames, self.stills, self.smallest = [], {}, float("inf")
+        if type(self).look is not Watching.look:
+            self.add_updater(lambda _: self.look())  # type: ignore[attr-defined]
+
+    def look(self) -> None:
+        """Note what a frame shows."""
+
+    def boxes(self) -> list[Box]:
+        """Return the boxes of what has to be read now."""
+        return boxes(self)  # type: ignore[arg-type]
+
+    def finish_reading(self) -> None:
+        super().finish_reading()  # type: ignore[misc]
+        if self._caption is not None and self._caption.words not in self.stills:  # type: ignore[attr-defined]
+            self.stills[self._caption.words] = self.boxes()  # type: ignore[attr-defined]
+            self.smallest = min(self.smallest, *letters(self))  # type: ignore[arg-type]
+
+
+class CanBeSeen:
+    """What is asked of every film, of its runs `film` and `light`: a film's file has a class made of this one."""
+
+    seconds: tuple[float, float]  # between which its length lies
+    slack = 0.01  # frame units that two boxes may have in common
+
+    def test_nothing_leaves_the_frame_overlaps_or_is_too_small(self, film: Any) -> None:
+        assert [*film.stills] == list(dict.fromkeys(sentence for sentence, _, _ in film.said))
+        check_room(film, self.slack)
+
+    def test_dark_and_light_have_the_same_layout(self, film: Any, light: Any) -> None:
+        assert (film.theme.name, light.theme.name) == ("dark", "light")
+        assert [*light.stills] == [*film.stills]
+        for sentence, still in light.stills.items():
+            assert [name for name, *_ in still] == [name for name, *_ in film.stills[sentence]]
+            np.testing.assert_allclose([at for _, *at in still], [at for _, *at in film.stills[sentence]], atol=1e-6)
+
+    def test_captions_are_the_subtitles_and_stay_until_they_are_read(self, film: Any) -> None:
+        sentences = [sentence for sentence, _, _ in film.said]
+        assert [subtitle.content for subtitle in film.renderer.file_writer.subcaptions] == sentences
+        check_pace(film)
+
+    def test_it_is_as_long_as_planned(self, film: Any) -> None:
+        shortest, longest = self.seconds
+        assert shortest < film.seconds < longest
+
+
+def check_room(scene: Any, slack: float = 0.01) -> None:
+    """Check that at the end of no sentence anything is outside the frame, upon something else, or too small to read."""
+    assert scene.stills
+    assert scene.smallest >= MINIMUM - 1e-9
+    for sentence, still in scene.stills.items():
+        assert (sentence, outside(scene, still), list(overlaps(still, slack))) == (sentence, [], [])
+
+
+def check_pace(scene: Any) -> None:
+    """Check that every sentence stays until it is read, to a frame."""
+    for sentence, began, ended in scene.said:
+        assert ended - began >= len(sentence) / READING - 1 / scene.renderer.camera.frame_rate - 0.01, sentence
+
+
+def letters(scene: Scene) -> list[float]:
+    """Return the sizes of all text on screen; a node's own name is looked at where nodes are tested."""
+    return [thing.em for thing in _outermost(scene) if isinstance(thing, Words | Formula | Grid)]
+
+
+def things(scene: Scene) -> list[Box]:
+    """Return the boxes of words, numbers, formulas, matrices and nodes, each as a whole."""
+    return [(named(thing), *thing.get_corner(DL)[:2], *thing.get_corner(UR)[:2]) for thing in _outermost(scene)]
+
+
+def _outermost(scene: Scene) -> list[Any]:
+    """Return what has to be read, each as a whole."""
+
+    def found(mobject: Mobject) -> Iterator[Mobject]:
+        if isinstance(mobject, Words | Formula | Counter | Grid | Node):
+            if visible(mobject) or isinstance(mobject, Grid | Node):  # cells paint themselves
+                yield mobject
+        else:
+            for part in mobject.submobjects:
+                yield from found(part)
+
+    return [thing for each in scene.mobjects for thing in found(each) if thing.width > 0]
+
+
+def named(thing: Any) -> str:
+    """Return what a thing says, or is called."""
+    says = getattr(thing, "words", None) or getattr(thing, "markup", None) or getattr(thing, "name", None)
+    return str(says or type(thing).__name__)
 
 
 def boxes(scene: Scene) -> list[Box]:

@@ -10,7 +10,7 @@ import pytest
 manim = pytest.importorskip("manim", reason="films are not installed")
 torch = pytest.importorskip("torch")
 
-from filmed import Box, boxes, outside, overlaps, run  # noqa: E402
+from filmed import Box, CanBeSeen, Watching, check_room, run  # noqa: E402
 from manim import DL, UR  # noqa: E402
 from torch import nn  # noqa: E402
 from zoo import classifier  # noqa: E402
@@ -22,7 +22,6 @@ from explainer.mobjects.code_card import Code  # noqa: E402
 from explainer.mobjects.edges import Edges  # noqa: E402
 from explainer.mobjects.plates import Plates  # noqa: E402
 from explainer.mobjects.units import Filled  # noqa: E402
-from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
 from explainer.theme import GRADIENT, LOSS  # noqa: E402
 from scenes.training_loop import TrainingLoop  # noqa: E402
 
@@ -44,14 +43,8 @@ class Frame:
     changing: float
 
 
-class Watched(TrainingLoop):
+class Watched(Watching, TrainingLoop):
     """The film, looked at in every frame and at the end of every sentence."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.frames: list[Frame] = []
-        self.stills: dict[str, list[Box]] = {}
-        self.add_updater(lambda _: self.look())
 
     def look(self) -> None:
         diagram, verbs = self.diagram, self.wheel.verbs
@@ -73,10 +66,8 @@ class Watched(TrainingLoop):
             )
         )
 
-    def finish_reading(self) -> None:
-        super().finish_reading()
-        if self._caption is not None:
-            self.stills[f"{self.beats[-1][0]}: {self._caption.words}"] = [*boxes(self), *pictures(self)]
+    def boxes(self) -> list[Box]:
+        return [*super().boxes(), *pictures(self)]
 
 
 def pictures(scene: Watched) -> list[Box]:
@@ -99,6 +90,15 @@ def trace() -> explainer.Trace:
 @pytest.fixture(scope="module")
 def film(trace: explainer.Trace) -> Watched:
     return run(Watched, trace=trace)
+
+
+@pytest.fixture(scope="module")
+def light(trace: explainer.Trace) -> Watched:
+    return run(Watched, {"EXPLAINER_THEME": "light"}, rate=1, painted=False, trace=trace)
+
+
+class TestItCanBeSeen(CanBeSeen):
+    seconds = 34, 57
 
 
 def of_beat(film: Watched, beat: str) -> list[Frame]:
@@ -198,12 +198,12 @@ def test_without_zero_grad_the_arrow_is_as_much_longer_as_the_gradient_was(
     with_, without = (np.linalg.norm(arrow.get_end() - arrow.get_start()) for arrow in film.arrows)
     assert without / with_ == pytest.approx(noted["twice"] / noted["once"], rel=1e-9) == 2
     recorded = np.sqrt(sum((np.asarray(each[0], float) ** 2).sum() for each in trace.parameter_gradients.values()))
-    still = next(still for moment, still in film.stills.items() if moment.startswith("zero_grad: Forget"))
+    still = film.stills["Forget to zero the gradients, and they add up."]
     words = {name for name, *_ in still}
     assert {f"{recorded:.3f}", f"{2 * recorded:.3f}", "with zero_grad", "without zero_grad"} <= words
 
 
-def test_captions_are_true_and_become_subtitles(film: Watched, trace: explainer.Trace) -> None:
+def test_captions_are_true(film: Watched, trace: explainer.Trace) -> None:
     losses, moved = trace.scalars["loss"], max(np.abs(np.asarray(each[0])).max() for each in trace.updates.values())
     sentences = [sentence for sentence, _, _ in film.said]
     assert sentences == [
@@ -220,35 +220,12 @@ def test_captions_are_true_and_become_subtitles(film: Watched, trace: explainer.
         "Forget to zero the gradients, and they add up.",
         "Forward, loss, backward, update: again and again.",
     ]
-    assert [subtitle.content for subtitle in film.renderer.file_writer.subcaptions] == sentences
-    assert 34 < film.seconds < 57
 
 
 def test_the_colours_of_verbs_are_those_of_what_they_make(film: Watched) -> None:
     colours = dict(zip(film.wheel.verbs, film.wheel.colours, strict=True))
     assert (colours["loss"], colours["backward"]) == (LOSS, GRADIENT)
     assert film.curve.line.get_stroke_color().to_hex().upper() == LOSS
-
-
-def check_room(scene: Watched) -> None:
-    assert len(scene.stills) >= 10
-    for moment, still in scene.stills.items():
-        assert (moment, outside(scene, still)) == (moment, [])
-        assert (moment, list(overlaps(still))) == (moment, [])
-
-
-def test_nothing_leaves_the_frame_and_nothing_overlaps(film: Watched) -> None:
-    check_room(film)
-    texts = [part for each in film.mobjects for part in each.get_family() if isinstance(part, Words)]
-    assert min(text.em for text in texts) >= MINIMUM - 1e-9
-
-
-def test_the_layout_is_the_same_in_dark_and_light(film: Watched, trace: explainer.Trace) -> None:
-    light = run(Watched, {"EXPLAINER_THEME": "light"}, rate=2, trace=trace)
-    assert light.stills.keys() == film.stills.keys()
-    for moment, still in light.stills.items():
-        assert [name for name, *_ in still] == [name for name, *_ in film.stills[moment]]
-        np.testing.assert_allclose([box[1:] for box in still], [box[1:] for box in film.stills[moment]], atol=1e-9)
 
 
 # ── other people's models ─────────────────────────────────────────────────────────────────────────────────────────────
@@ -299,7 +276,7 @@ def test_other_peoples_models_are_drawn_and_trained_alike(kind: str) -> None:
         np.testing.assert_array_equal(units.values.ravel(), shown.ravel())
     said = [sentence for sentence, _, _ in scene.said]
     assert "Without zero_grad a second backward pass is added to the first." in said  # it was not tried: no claim
-    still = next(still for moment, still in scene.stills.items() if moment.startswith("zero_grad: Forget"))
+    still = scene.stills["Forget to zero the gradients, and they add up."]
     assert "schematic: this run did not try it" in {name for name, *_ in still}
 
 

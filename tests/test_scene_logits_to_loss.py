@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import ast
 import math
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,14 +19,9 @@ from torch import nn  # noqa: E402
 import explainer  # noqa: E402
 from explainer.errors import TraceError  # noqa: E402
 from explainer.lessons import record_lesson  # noqa: E402
-from explainer.mobjects.counter import Counter  # noqa: E402
-from explainer.mobjects.formula import Formula  # noqa: E402
-from explainer.mobjects.grid import Grid  # noqa: E402
-from explainer.mobjects.trace_scene import READING  # noqa: E402
-from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
 from explainer.trace import Trace  # noqa: E402
 from scenes.logits_to_loss import LogitsToLoss  # noqa: E402
-from tests.filmed import Box, outside, overlaps, run, visible  # noqa: E402
+from tests.filmed import Box, CanBeSeen, Watching, check_pace, check_room, run, things  # noqa: E402
 
 F = nn.functional
 ROOT = Path(__file__).parent.parent
@@ -42,16 +36,13 @@ class Needle:
     wrong: tuple[float, str]
 
 
-class Watched(LogitsToLoss):
+class Watched(Watching, LogitsToLoss):
     """The film, looked at in every frame of the training and at the end of every sentence."""
 
     def setup(self) -> None:
         super().setup()
         self.needles: list[Needle] = []
-        self.stills: dict[str, list[Box]] = {}
-        self.letters: list[float] = []
         self.matrices: list[Any] = []
-        self.add_updater(lambda _: self.look())
 
     def look(self) -> None:
         if self.beats and self.beats[-1][0] == "mistake" and getattr(self, "wrong", None) in self.family():
@@ -65,26 +56,8 @@ class Watched(LogitsToLoss):
         self.matrices.append((index, axis, super().matrix_of(index, axis)))
         return self.matrices[-1][2]
 
-    def finish_reading(self) -> None:
-        super().finish_reading()
-        if self._caption is not None:
-            shown = [thing for mobject in self.mobjects for thing in things(mobject) if thing.width > 0]
-            self.stills.setdefault(self._caption.words, [box(thing) for thing in shown])
-            self.letters += [thing.em for thing in shown if isinstance(thing, Words | Formula | Grid)]
-
-
-def things(mobject: Any) -> Iterator[Any]:
-    if isinstance(mobject, Words | Formula | Grid | Counter):
-        if visible(mobject) or isinstance(mobject, Grid):
-            yield mobject
-    else:
-        for part in mobject.submobjects:
-            yield from things(part)
-
-
-def box(thing: Any) -> Box:
-    name = getattr(thing, "words", None) or getattr(thing, "markup", None) or "Grid"
-    return (str(name), thing.get_left()[0], thing.get_bottom()[1], thing.get_right()[0], thing.get_top()[1])
+    def boxes(self) -> list[Box]:
+        return things(self)
 
 
 def foreign(name: str) -> Trace:
@@ -114,7 +87,7 @@ CACHE: dict[tuple[str, str], Watched] = {}
 def film(name: str, theme: str = "dark") -> Watched:
     if (name, theme) not in CACHE:
         trace = record_lesson("digits", steps=30) if name == "the lesson" else foreign(name)
-        CACHE[name, theme] = run(Watched, {"EXPLAINER_THEME": theme}, rate=2, trace=trace)
+        CACHE[name, theme] = run(Watched, {"EXPLAINER_THEME": theme}, rate=2, painted=theme == "dark", trace=trace)
     return CACHE[name, theme]
 
 
@@ -335,31 +308,23 @@ def test_the_beats_come_in_order_and_each_shows_its_step(name: str) -> None:
 # ── It can be seen ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("name", "theme"), [("the lesson", "light"), *((name, "dark") for name in ("the lesson", *FOREIGN))]
-)
-def test_nothing_leaves_the_frame_overlaps_or_is_too_small(name: str, theme: str) -> None:
-    scene = film(name, theme)
-    assert min(scene.letters) >= MINIMUM - 1e-9
-    assert len(scene.stills) == len(scene.said)
-    for sentence, still in scene.stills.items():
-        assert outside(scene, still) == [], sentence
-        assert list(overlaps(still)) == [], sentence
+class TestItCanBeSeen(CanBeSeen):
+    seconds = 56, 95
+
+    @pytest.fixture
+    def film(self) -> Watched:
+        return film("the lesson")
+
+    @pytest.fixture
+    def light(self) -> Watched:
+        return film("the lesson", "light")
 
 
-def test_dark_and_light_have_the_same_layout() -> None:
-    dark, light = film("the lesson").stills, film("the lesson", "light").stills
-    assert [*dark] == [*light]
-    for sentence, still in dark.items():
-        assert [what for what, *_ in still] == [what for what, *_ in light[sentence]]
-        np.testing.assert_allclose([at for _, *at in still], [at for _, *at in light[sentence]], atol=1e-6)
-
-
-@ALL
-def test_captions_can_be_read_in_their_time_and_the_film_takes_about_75_seconds(name: str) -> None:
+@pytest.mark.parametrize("name", FOREIGN)
+def test_other_networks_can_be_seen_and_read_as_well(name: str) -> None:
     scene = film(name)
-    for sentence, began, ended in scene.said:
-        assert ended - began >= len(sentence) / READING - 0.51  # a frame at two a second
+    check_room(scene)
+    check_pace(scene)
     assert 56 < scene.seconds < 95
 
 

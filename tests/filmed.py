@@ -55,16 +55,16 @@ class Watching:
     Attributes:
         frames: What `look` notes.
         stills: Per sentence the boxes of what then has to be read, in `boxes`.
-        smallest: The smallest letters' size at the end of a sentence.
+        tiny: What could not be read then: the sentence, the words, the size of their letters.
     """
 
     frames: list[Any]
     stills: dict[str, list[Box]]
-    smallest: float
+    tiny: list[tuple[str, str, float]]
 
     def setup(self) -> None:
         super().setup()  # type: ignore[misc]  # the film's
-        self.frames, self.stills, self.smallest = [], {}, float("inf")
+        self.frames, self.stills, self.tiny = [], {}, []
         if type(self).look is not Watching.look:
             self.add_updater(lambda _: self.look())  # type: ignore[attr-defined]
 
@@ -79,7 +79,8 @@ class Watching:
         super().finish_reading()  # type: ignore[misc]
         if self._caption is not None and self._caption.words not in self.stills:  # type: ignore[attr-defined]
             self.stills[self._caption.words] = self.boxes()  # type: ignore[attr-defined]
-            self.smallest = min(self.smallest, *letters(self))  # type: ignore[arg-type]
+            sizes = letters(self)  # type: ignore[arg-type]
+            self.tiny += [(self._caption.words, *each) for each in sizes if each[1] < MINIMUM - 1e-9]  # type: ignore[attr-defined]
 
 
 class CanBeSeen:
@@ -112,7 +113,7 @@ class CanBeSeen:
 def check_room(scene: Any, slack: float = 0.01) -> None:
     """Check that at the end of no sentence anything is outside the frame, upon something else, or too small to read."""
     assert scene.stills
-    assert scene.smallest >= MINIMUM - 1e-9
+    assert scene.tiny == []
     for sentence, still in scene.stills.items():
         assert (sentence, outside(scene, still), list(overlaps(still, slack))) == (sentence, [], [])
 
@@ -123,9 +124,9 @@ def check_pace(scene: Any) -> None:
         assert ended - began >= len(sentence) / READING - 1 / scene.renderer.camera.frame_rate - 0.01, sentence
 
 
-def letters(scene: Scene) -> list[float]:
+def letters(scene: Scene) -> list[tuple[str, float]]:
     """Return the sizes of all text on screen; a node's own name is looked at where nodes are tested."""
-    return [thing.em for thing in _outermost(scene) if isinstance(thing, Words | Formula | Grid)]
+    return [(named(thing), thing.em) for thing in _outermost(scene) if isinstance(thing, Words | Formula | Grid)]
 
 
 def things(scene: Scene) -> list[Box]:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,20 +11,13 @@ import pytest
 manim = pytest.importorskip("manim", reason="films are not installed")
 torch = pytest.importorskip("torch")
 
-from manim import DL, UR, tempconfig  # noqa: E402
 from torch.func import functional_call  # noqa: E402
 
 from explainer.errors import SurfaceError  # noqa: E402
 from explainer.lessons import lesson_surface, problem_of, record_lesson  # noqa: E402
-from explainer.mobjects import mountain_axes  # noqa: E402
-from explainer.mobjects.counter import Counter  # noqa: E402
-from explainer.mobjects.mountain import Mountain  # noqa: E402
-from explainer.mobjects.mountain_brush import Brush  # noqa: E402
-from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
 from explainer.surface import Surface, Walk  # noqa: E402
 from scenes.loss_mountain import BUNDLE, SLANT, LossMountain  # noqa: E402
-
-Box = tuple[str, float, float, float, float]  # what, left, bottom, right, top
+from tests.filmed import CanBeSeen, Watching, check_room, overlaps, run  # noqa: E402
 
 
 @dataclass
@@ -43,14 +35,8 @@ class Frame:
     bars: np.ndarray
 
 
-class Watched(LossMountain):
+class Watched(Watching, LossMountain):
     """The film, looked at in every frame and at the end of every sentence."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.frames: list[Frame] = []
-        self.stills: dict[str, list[Box]] = {}
-        self.add_updater(lambda _: self.look())
 
     def look(self) -> None:
         shown = self.mountain
@@ -63,51 +49,31 @@ class Watched(LossMountain):
             )
         )  # fmt: skip
 
-    def finish_reading(self) -> None:
-        super().finish_reading()
-        if self._caption is not None:
-            self.stills[self._caption.words] = text_boxes(self)
 
-
-def text_boxes(scene: LossMountain) -> list[Box]:
-    """Return the boxes of all text on screen, also that which the mountain paints."""
-    found: list[Box] = []
-    for part in [part for each in scene.mobjects for part in each.get_family()]:
-        if isinstance(part, Words | Counter) and len(part.points) and part.get_fill_opacity() > 0:
-            found.append((part.words, *part.get_corner(DL)[:2], *part.get_corner(UR)[:2]))
-        elif isinstance(part, Mountain) and float(part.frame) > 0:
-            for axis in mountain_axes.axes(part, Brush(None, part.screen())):  # type: ignore[arg-type]
-                for label, _, middle in axis.places if axis.opacity > 0.05 else []:
-                    half = np.array([label.words.width, label.words.height]) / 2
-                    found.append((f"axis {label.words.words}", *(middle - half), *(middle + half)))
-    return found
-
-
-def walked(surface: Surface, theme: str = "dark", *, painted: bool = True) -> Watched:
-    """Run the film without writing it, at three frames a second."""
-    with pytest.MonkeyPatch.context() as patch, tempconfig(
-        {"dry_run": True, "frame_rate": 3, "pixel_height": 90, "pixel_width": 160, "disable_caching": True,
-         "verbosity": "ERROR", "progress_bar": "none"}
-    ):  # fmt: skip
-        patch.setenv("EXPLAINER_THEME", theme)
-        patch.setenv("EXPLAINER_SURFACE", "given")
+def walked(surface: Surface, theme: str = "dark", *, rate: int = 3, painted: bool = True) -> Watched:
+    with pytest.MonkeyPatch.context() as patch:
         patch.setattr("explainer.mobjects.trace_sources.open_surface", lambda folder: surface)
-        if not painted:
-            patch.setattr(Mountain, "paint", lambda *_: None)
-        scene = Watched()
-        scene.render()
-    return scene
+        return run(Watched, {"EXPLAINER_THEME": theme, "EXPLAINER_SURFACE": "given"}, rate=rate, painted=painted)
 
 
 @pytest.fixture(scope="module")
 def surface() -> Surface:
-    """Return the film's own surface."""
-    return lesson_surface(record_lesson("digits"), **LossMountain.surfaces[0])
+    """Return the film's own surface, at a quarter of the points."""
+    return lesson_surface(record_lesson("digits"), **{**LossMountain.surfaces[0], "resolution": 26})
 
 
 @pytest.fixture(scope="module")
 def film(surface: Surface) -> Watched:
     return walked(surface)
+
+
+@pytest.fixture(scope="module")
+def light(surface: Surface) -> Watched:
+    return walked(surface, "light", rate=1, painted=False)
+
+
+class TestItCanBeSeen(CanBeSeen):
+    seconds = 45, 65
 
 
 def foreign(*, slopes: bool = True) -> Surface:
@@ -265,43 +231,8 @@ def test_the_last_frame_is_the_map_with_both_ends_named(film: Watched, surface: 
     np.testing.assert_allclose(share, expected)
 
 
-def overlaps(still: list[Box]) -> Iterator[tuple[str, str]]:
-    for place, (name, left, bottom, right, top) in enumerate(still):
-        for other, left2, bottom2, right2, top2 in still[place + 1 :]:
-            if min(right, right2) - max(left, left2) > 0.01 and min(top, top2) - max(bottom, bottom2) > 0.01:
-                yield name, other
-
-
-@pytest.mark.parametrize("which", ["film", "foreign_film"])
-def test_no_text_leaves_the_frame_and_none_overlaps(which: str, request: pytest.FixtureRequest) -> None:
-    scene = request.getfixturevalue(which)
-    assert len(scene.stills) == 11
-    for moment, still in scene.stills.items():
-        frame, reach = scene.layout.frame, np.array([box[1:] for box in still])
-        assert (reach[:, :2] > np.array([frame.left, frame.bottom]) + 0.25).all(), moment
-        assert (reach[:, 2:] < np.array([frame.right, frame.top]) - 0.25).all(), moment
-        assert (moment, list(overlaps(still))) == (moment, [])
-
-
-def test_all_text_can_be_read_at_480p(film: Watched) -> None:
-    texts = [part for each in film.mobjects for part in each.get_family() if isinstance(part, Words)]
-    assert len(texts) > 8 and min(text.em for text in texts) >= MINIMUM - 1e-9
-
-
-@pytest.mark.slow
-def test_the_layout_is_the_same_in_dark_and_light(film: Watched, surface: Surface) -> None:
-    light = walked(surface, "light", painted=False)
-    assert light.theme.name == "light"
-    for moment, still in light.stills.items():
-        assert [name for name, *_ in still] == [name for name, *_ in film.stills[moment]]
-        np.testing.assert_allclose([box[1:] for box in still], [box[1:] for box in film.stills[moment]], atol=1e-9)
-
-
-def test_it_is_about_a_minute_long(film: Watched) -> None:
-    assert 45 < film.seconds < 65
-
-
 def test_another_persons_surface_with_holes_and_a_wall_is_shown_without_a_trace(foreign_film: Watched) -> None:
+    check_room(foreign_film)
     assert not hasattr(foreign_film, "trace")
     assert foreign_film.ceiling < 10
     assert "two random directions" in foreign_film.about.words
@@ -311,7 +242,9 @@ def test_another_persons_surface_with_holes_and_a_wall_is_shown_without_a_trace(
 @pytest.mark.slow
 def test_a_walk_that_lies_in_its_plane_is_not_said_to_leave_it() -> None:
     walk = foreign().walk
-    scene = walked(replace(foreign(), walks={"walk": replace(walk, true_losses=walk.plane_losses)}), painted=False)
+    scene = walked(
+        replace(foreign(), walks={"walk": replace(walk, true_losses=walk.plane_losses)}), rate=1, painted=False
+    )
     assert "gap" not in dict(scene.beats) and not any("not exactly" in sentence for sentence, *_ in scene.said)
     assert float(scene.mountain.elevation) == 90
 
@@ -343,7 +276,7 @@ def test_an_end_of_the_walk_near_the_maps_edge_has_its_name_above_it() -> None:
     path = whole.walk.path.copy()
     path[-1] = (0.5, -0.95)
     near = replace(whole, walks={"walk": replace(whole.walk, path=path)})
-    scene = walked(near)
+    scene = walked(near, rate=1)
     last = list(scene.stills.values())[-1]
     assert list(overlaps(last)) == []
     end = next(box for box in last if box[0].startswith("end, "))

@@ -121,6 +121,8 @@ class LossMountain(TraceScene):
         finite = surface.losses[np.isfinite(surface.losses)]
         highest = 1.25 * float(np.nanmax([walk.true_losses.max(), walk.plane_losses.max()]))
         self.ceiling = min(float(finite.max()), highest) if float(finite.max()) > 2 * highest else float(finite.max())
+        lowest = float(finite.min())  # where all losses are about alike, heights from zero would be those of a slab
+        self.floor = lowest - 0.1 * (self.ceiling - lowest) if lowest > self.ceiling / 2 else min(0.0, lowest)
         self.weights = sum(int(np.size(weights)) for weights in surface.center.values())
         self.choose_arrows()
         self.side, self.level = self.find_side()
@@ -159,8 +161,8 @@ class LossMountain(TraceScene):
         """Build what stands in several beats."""
         stage = self.layout.whole_stage
         self.mountain = Mountain(
-            self.ground, theme=self.theme, width=stage.width, height=stage.height - 0.35, ceiling=self.ceiling,
-            azimuth=self.side, elevation=SLANT, aside=ASIDE,
+            self.ground, theme=self.theme, width=stage.width, height=stage.height - 0.35, floor=self.floor,
+            ceiling=self.ceiling, azimuth=self.side, elevation=SLANT, aside=ASIDE,
         )  # fmt: skip
         self.mountain.move_to(stage.center + 0.175 * UP).set_rise(0.0)
         self.levels = self.mountain.levels
@@ -177,9 +179,9 @@ class LossMountain(TraceScene):
         Across the gradient, and so low that steep can be told from flat; where the mountain would hide them, from the
         other side, or from higher up.
         """
-        trial = Mountain(self.ground, ceiling=self.ceiling)
+        trial = Mountain(self.ground, floor=self.floor, ceiling=self.ceiling)
         tips = np.array(self.start) + np.concatenate([self.ways, -self.ways[-1:], np.zeros((1, 2))])
-        above = [self.ground.height(u, v) + 0.02 * self.ceiling for u, v in tips]
+        above = [self.ground.height(u, v) + 0.02 * (self.ceiling - self.floor) for u, v in tips]
         points = trial.space(np.column_stack([tips, above]))
         sides = [((self.uphill + way + 180) % 360 - 180, height) for height in LEVELS for way in (-90, 90)]
         hidden = [int(trial.ground().hidden(points, View(*side)).sum()) for side in sides]
@@ -239,7 +241,8 @@ class LossMountain(TraceScene):
         shown = self.mountain
         u, v = np.meshgrid(shown.u, shown.v)
         points = np.stack([u, v, shown.cut], axis=-1)
-        lifted = shown.space(points + np.array([0, 0, 0.02 * self.ceiling])).reshape(-1, 3)  # not to be in the ground
+        out = np.array([0, 0, 0.02 * (self.ceiling - self.floor)])  # of the ground
+        lifted = shown.space(points + out).reshape(-1, 3)
         losses = np.where(shown.ground().hidden(lifted, shown.view), np.nan, shown.cut.ravel())
         self.names = VGroup()
         for place, words in ((np.nanargmax(losses), "high loss"), (np.nanargmin(losses), "low loss")):

@@ -188,6 +188,7 @@ def test_bars_are_called_by_their_layers_or_counted_where_those_are_numbers() ->
          [["head"], ["encoder", ".layers.0"], ["encoder", ".layers.1"]]),
         (["embed", "encoder.layers.0", "encoder.layers.1"], 1.2, 1, [["embed"], ["layers.0"], ["layers.1"]]),
         (["layer 1", "layer 2"], 2.0, 1, [["layer 1"], ["layer 2"]]),
+        (["0–32", "100–132"], 0.8, 1, [["0–32"], ["…–132"]]),
     ],
 )  # fmt: skip
 def test_names_are_broken_or_shortened_to_fit(

@@ -145,6 +145,13 @@ def test_its_middle_is_between_its_columns_also_where_nothing_was_kept_of_the_in
     np.testing.assert_allclose(net.middle, (2, 1, 0), atol=1e-9)
 
 
+def test_a_name_that_is_too_long_for_its_column_keeps_its_end() -> None:
+    columns = [Column(np.ones(2), name) for name in ("input", "a_name_that_somebody_chose_to_be_understood")]
+    amount, name = NetworkDiagram(columns, [True], width=2).labels[1]
+    assert amount.words == "2" and name.words.startswith("…") and name.words.endswith("understood")
+    assert name.width <= 2
+
+
 def test_the_pixels_fly_from_their_cells_to_their_places() -> None:
     picture = Picture(np.arange(12.0).reshape(3, 4), height=3)
     ends = np.stack([np.full(12, 5.0), np.linspace(2, -2, 12), np.zeros(12)], axis=1)

@@ -145,7 +145,8 @@ def _lines(name: str, outer: int, fits: Callable[[str], bool], most: int) -> lis
             lines = [each.replace(". ", " ").strip() for each in (first, second) if each]
             if all(map(fits, lines)):
                 return lines
-    cut = next((start for start in range(1, len(name)) if fits("…" + name[start:])), len(name) - 1)
+    whole = (start for start in range(1, len(name)) if not name[start - 1 : start + 1].isdigit())  # no number is cut
+    cut = next((start for start in whole if fits("…" + name[start:])), len(name) - 1)
     return ["…" + name[cut:]]  # ends tell names apart better than beginnings
 
 

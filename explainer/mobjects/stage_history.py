@@ -249,7 +249,7 @@ class StageHistory:
         if stage.title != stage.name:
             kinds = dict.fromkeys(self.trace.model.layers[each].type for each in stage.members)
             together = " + ".join(kinds)
-            return (together, stage.title) if stage.type else (stage.title,)
+            return (together, stage.title) if stage.type else (stage.title, stage.name)
         parts = stage.name.split(".")
         return tuple(".".join(parts[start:]) for start in range(len(parts)))
 

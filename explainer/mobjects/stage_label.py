@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from manim import VGroup
 
+from explainer.mobjects.layer_row import fitted
 from explainer.mobjects.words import MINIMUM, Words
 from explainer.theme import DARK, Theme
 
@@ -30,7 +31,8 @@ class StageLabel(VGroup):
         """
         super().__init__()
         amount = _fitting(amounts, room, theme.text)
-        name = _fitting(names, room, theme.text if name_first else theme.quiet)
+        short = [line for lines in fitted(names[-1:], room, MINIMUM, most=1) for line in lines] if names else []
+        name = _fitting([*names, *short], room, theme.text if name_first else theme.quiet)
         if name_first and amount is not None:
             amount.set_fill(theme.quiet)
         if amount is None and not name_first:  # the number is said, whatever the room

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import pytest
 
+pytest.register_assert_rewrite("filmed", "tests.filmed")  # what it checks of films is told as in a test
 pytest_plugins = ["pytester"]  # runs small suites of its own: how the plugin is tested
 
 # Before anything imports matplotlib, in this process and in those that tests start.

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -28,11 +27,11 @@ from explainer.mobjects.formula import Formula  # noqa: E402
 from explainer.mobjects.heat_map import Picture  # noqa: E402
 from explainer.mobjects.network_diagram import Edges  # noqa: E402
 from explainer.mobjects.units import Filled  # noqa: E402
-from explainer.mobjects.words import MINIMUM, Words  # noqa: E402
+from explainer.mobjects.words import Words  # noqa: E402
 from scenes.digit_learning import DigitLearning  # noqa: E402
+from tests.filmed import Box, CanBeSeen, Watching, check_room, run  # noqa: E402
 
 ROOT = Path(__file__).parent.parent
-Box = tuple[str, float, float, float, float]  # what, left, bottom, right, top
 
 
 @dataclass
@@ -48,14 +47,8 @@ class Frame:
     cards: list[tuple[str, str, bool]] = field(default_factory=list)
 
 
-class Watched(DigitLearning):
+class Watched(Watching, DigitLearning):
     """The film, looked at in every frame and at the end of every sentence."""
-
-    def setup(self) -> None:
-        super().setup()
-        self.frames: list[tuple[str, Frame]] = []
-        self.stills: dict[str, list[Box]] = {}
-        self.add_updater(lambda _: self.look())
 
     def look(self) -> None:
         shown = {id(part) for each in self.mobjects for part in each.get_family()}
@@ -73,13 +66,11 @@ class Watched(DigitLearning):
         )
         self.frames.append((self.beats[-1][0], frame))
 
-    def finish_reading(self) -> None:
-        super().finish_reading()
-        if self._caption is not None:
-            self.stills[f"{self.beats[-1][0]}: {self._caption.words}"] = boxes(self)
+    def boxes(self) -> list[Box]:
+        return all_boxes(self)
 
 
-def boxes(scene: Watched) -> list[Box]:
+def all_boxes(scene: Watched) -> list[Box]:
     """Return the boxes of all text, images, bars and units on screen."""
     found: list[Box] = []
     for part in [part for each in scene.mobjects for part in each.get_family()]:
@@ -100,19 +91,6 @@ def visible(mobject: Mobject) -> bool:
     )
 
 
-def walked(trace: explainer.Trace, theme: str = "dark", film: type[DigitLearning] = Watched) -> Any:
-    """Run the film without writing it, at four frames a second."""
-    with pytest.MonkeyPatch.context() as patch, tempconfig(
-        {"dry_run": True, "frame_rate": 4, "pixel_height": 90, "pixel_width": 160, "disable_caching": True,
-         "verbosity": "ERROR", "progress_bar": "none"}
-    ):  # fmt: skip
-        patch.setenv("EXPLAINER_THEME", theme)
-        patch.setattr(film, "trace", trace, raising=False)
-        scene = film()
-        scene.render()
-    return scene
-
-
 @pytest.fixture(scope="module")
 def trace() -> explainer.Trace:
     return record_lesson("digits")
@@ -120,7 +98,16 @@ def trace() -> explainer.Trace:
 
 @pytest.fixture(scope="module")
 def film(trace: explainer.Trace) -> Watched:
-    return walked(trace)
+    return run(Watched, trace=trace)
+
+
+@pytest.fixture(scope="module")
+def light(trace: explainer.Trace) -> Watched:
+    return run(Watched, {"EXPLAINER_THEME": "light"}, rate=1, painted=False, trace=trace)
+
+
+class TestItCanBeSeen(CanBeSeen):
+    seconds = 35, 55
 
 
 @pytest.fixture(scope="module")
@@ -252,7 +239,7 @@ def test_where_the_images_are_from_is_on_screen_all_the_time(film: Watched) -> N
     )
 
 
-def test_captions_are_true_and_become_subtitles(film: Watched, trace: explainer.Trace) -> None:
+def test_captions_are_true(film: Watched, trace: explainer.Trace) -> None:
     sentences = [sentence for sentence, _, _ in film.said]
     turn = trace.steps[(probabilities(trace)[:, 4, 4] > 0.5).argmax()]
     right = int((probabilities(trace)[-1].argmax(axis=1) == np.arange(10)).sum())
@@ -267,46 +254,11 @@ def test_captions_are_true_and_become_subtitles(film: Watched, trace: explainer.
         f"At the last recorded step it is right on {right} of these 10.",
         "From a tenth for each digit to a lot of probability in the digit four.",
     ]
-    assert [subtitle.content for subtitle in film.renderer.file_writer.subcaptions] == sentences
-    assert 35 < film.seconds < 55
-
-
-def overlaps(still: list[Box]) -> Iterator[tuple[str, str]]:
-    for place, (name, left, bottom, right, top) in enumerate(still):
-        for other, left2, bottom2, right2, top2 in still[place + 1 :]:
-            if min(right, right2) - max(left, left2) > 0.01 and min(top, top2) - max(bottom, bottom2) > 0.01:
-                yield name, other
-
-
-@pytest.mark.parametrize("which", ["film", "foreign", "many"])
-def test_nothing_leaves_the_frame_and_nothing_overlaps(which: str, request: pytest.FixtureRequest) -> None:
-    scene = request.getfixturevalue("film") if which == "film" else walked(request.getfixturevalue(which))
-    assert len(scene.stills) >= 7
-    for moment, still in scene.stills.items():
-        frame = scene.layout.frame
-        reach = np.array([box[1:] for box in still])
-        assert (reach[:, :2] > np.array([frame.left, frame.bottom]) + 0.25).all(), moment
-        assert (reach[:, 2:] < np.array([frame.right, frame.top]) - 0.25).all(), moment
-        assert (moment, list(overlaps(still))) == (moment, [])
-
-
-def test_all_text_can_be_read_at_480p(film: Watched) -> None:
-    texts = [part for each in film.mobjects for part in each.get_family() if isinstance(part, Words)]
-    assert len(texts) > 10
-    assert min(text.em for text in texts) >= MINIMUM - 1e-9
-
-
-def test_the_layout_is_the_same_in_dark_and_light(film: Watched, trace: explainer.Trace) -> None:
-    light = walked(trace, "light")
-    assert light.theme.name == "light"
-    assert light.stills.keys() == film.stills.keys()
-    for moment, still in light.stills.items():
-        assert [name for name, *_ in still] == [name for name, *_ in film.stills[moment]]
-        np.testing.assert_allclose([box[1:] for box in still], [box[1:] for box in film.stills[moment]], atol=1e-9)
 
 
 def test_a_network_that_is_no_chain_of_dense_layers_is_opened_too(foreign: explainer.Trace) -> None:
-    scene = walked(foreign)
+    scene = run(Watched, rate=2, trace=foreign)
+    check_room(scene)
     scores = torch.tensor(np.asarray(foreign.probe.activations["4"]))
     expected = torch.softmax(scores, dim=-1).numpy()
     assert [type(each).__name__ for each in scene.diagram.units] == ["Plates", "Plates", "Units", "Units"]
@@ -341,7 +293,8 @@ def many() -> explainer.Trace:
 
 
 def test_of_many_classes_twelve_get_a_bar_and_it_says_so(many: explainer.Trace) -> None:
-    scene = walked(many)
+    scene = run(Watched, rate=2, trace=many)
+    check_room(scene)
     assert len(scene.bars.values) == 12
     assert scene.about_bars[0].words == "probability of 12 of 40 classes"
     expected = torch.softmax(torch.tensor(np.asarray(many.probe.activations["3"])), dim=-1).numpy()
@@ -363,13 +316,13 @@ def test_a_trace_without_a_probe_is_told_what_to_record() -> None:
     with pytest.raises(
         TraceError, match=r"(?s)DigitLearning draws a probe.*record it with\n.*probe=\(inputs, targets\)"
     ):
-        walked(one_step(), film=DigitLearning)
+        run(DigitLearning, trace=one_step())
 
 
 def test_a_trace_without_a_loss_is_told_how_to_log_it() -> None:
     probe = (torch.rand(2, 16), torch.tensor([0, 1]))
     with pytest.raises(TraceError, match=r"shows the loss.*criterion=criterion.*\n    recorder\.log\(loss=loss\)"):
-        walked(one_step(probe=probe))
+        run(Watched, trace=one_step(probe=probe))
 
 
 def test_the_film_of_another_run_is_not_taken_from_the_cache(trace: explainer.Trace) -> None:

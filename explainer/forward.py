@@ -15,13 +15,14 @@ from explainer.trace import Trace
 Array = npt.NDArray[np.float64]
 
 
-def forward(trace: Trace, index: int, inputs: npt.ArrayLike) -> dict[str, Array]:
+def forward(trace: Trace, index: int, inputs: npt.ArrayLike, *, after: str = INPUT) -> dict[str, Array]:
     """Work out what each layer gives for inputs that were not recorded, by the parameters of a recorded step.
 
     Args:
         trace: A recorded run of layers one after the other; reads its parameters.
         index: The step's place among the recorded.
         inputs: (example, …)
+        after: The layer of whose output the inputs stand for; the model's own input when omitted.
 
     Returns:
         Per layer its output, (example, …), in forward order and in float64.
@@ -29,8 +30,8 @@ def forward(trace: Trace, index: int, inputs: npt.ArrayLike) -> dict[str, Array]
     Raises:
         TraceError: A layer is not one of `operations.LAYERS`, or does not stand in a line, or no parameters were kept.
     """
-    x, before, found = np.asarray(inputs, np.float64), INPUT, dict[str, Array]()
-    for layer in trace.layers:
+    x, before, found = np.asarray(inputs, np.float64), after, dict[str, Array]()
+    for layer in trace.layers[0 if after == INPUT else trace.layers.index(after) + 1 :]:
         described = trace.model.layers.get(layer)
         if described is None or described.type not in LAYERS:
             kind = f"a {described.type}" if described else "called again"

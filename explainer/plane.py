@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explainer.classifier import check_judged, class_numbers, probabilities_of, probe_layer
-from explainer.errors import TraceError
+from explainer.errors import TraceError, unknown
 from explainer.forward import forward
 from explainer.regression import output_layer
 from explainer.trace import Trace
@@ -145,6 +145,35 @@ def _classes(
             f"class needs (example, class) with more than {targets.max(initial=0)} classes"
         )
     return targets, tuple(map(str, trace.notes.get("classes") or range(p.shape[1])))
+
+
+def two_unit_layer(trace: Trace, plane: Plane, layer: str | None = None) -> str:
+    """Return a layer whose output is two numbers for each example: the last before the classes' scores.
+
+    Args:
+        layer: Which, instead.
+
+    Raises:
+        TraceError: There is none, or the one that was asked for is no such layer.
+    """
+    shapes = {name: each.output_shape for name, each in trace.model.layers.items() if name in trace.layers}
+    if layer is not None:
+        if layer not in shapes:
+            raise TraceError(unknown("layer", layer, shapes))
+        if len(shapes[layer] or ()) != 2 or (shapes[layer] or ())[1] != 2:
+            raise TraceError(f"layer {layer!r} gives each example {(shapes[layer] or ())[1:]} numbers, not two")
+        return layer
+    before = trace.layers[: trace.layers.index(plane.layer)] if plane.layer in trace.layers else trace.layers
+    output = trace.model.layers[plane.layer]
+    if output.type in ("LogSoftmax", "Softmax"):  # what feeds it are the scores
+        before = before[: trace.layers.index(output.fed_by[0])] if output.fed_by[:1] else before
+    found = [name for name in before if len(shapes.get(name) or ()) == 2 and (shapes[name] or ())[1] == 2]
+    if not found:
+        raise TraceError(
+            "no layer before the scores has two units, whose space could be drawn: let the last hidden layer have two, "
+            "as nn.Linear(16, 2), nn.Linear(2, classes), or as in explainer.lessons.record_lesson('moons')"
+        )
+    return found[-1]
 
 
 _Found = tuple[npt.NDArray[Any], npt.NDArray[Any], str, npt.NDArray[Any], bool]

@@ -82,6 +82,14 @@ explainer/plots/factors_in_a_row.py | numpy theme architecture symbols factors  
 explainer/plots/mathematics.py   | symbols operations                                         |
 explainer/plots/diagram_of_network.py | matplotlib numpy theme portrait                        |
 explainer/plots/stages_in_a_row.py | matplotlib numpy theme stages portrait                    |
+explainer/plots/bent_grid.py           | matplotlib numpy theme classifier forward plane      |
+explainer/plots/curves_of_fit.py       | matplotlib numpy theme regression                    |
+explainer/plots/curves_of_gap.py       | matplotlib numpy theme scores thinning               |
+explainer/plots/curves_of_mistakes.py  | matplotlib numpy theme scores thinning               |
+explainer/plots/examples_over_steps.py | matplotlib numpy theme classifier thinning           |
+explainer/plots/matrix_of_answers.py   | matplotlib numpy theme classifier                    |
+explainer/plots/plane_of_classes.py    | matplotlib numpy theme plane                         |
+explainer/plots/sums_along_dims.py     | matplotlib numpy theme scores thinning               |
 explainer/mobjects         | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |

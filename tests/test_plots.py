@@ -71,6 +71,9 @@ def subject(name: str, trace: Trace) -> Any:
     """Return something that a figure can be drawn of."""
     if name == "chain_rule":
         return lessons.record_lesson("two-layer", steps=5)  # of layers that are worked out by hand
+    of_lessons = {"function_fit": "sine", "decision_boundary": "moons", "feature_space": "moons"}
+    if name in of_lessons:
+        return lessons.record_lesson(of_lessons[name], steps=5)
     kinds = {
         "trace": lambda: trace,
         "runs": lambda: trace,

@@ -14,17 +14,25 @@ from explainer.errors import TraceError, unknown
 if TYPE_CHECKING:
     from explainer.plots.animating import animate as animate
     from explainer.plots.bars_of_layers import gradient_flow as gradient_flow
+    from explainer.plots.bent_grid import feature_space as feature_space
     from explainer.plots.curve_of_loss import loss as loss
+    from explainer.plots.curves_of_fit import function_fit as function_fit
+    from explainer.plots.curves_of_gap import log_softmax_range as log_softmax_range
+    from explainer.plots.curves_of_mistakes import loss_mistakes as loss_mistakes
     from explainer.plots.curves_of_rates import learning_rates as learning_rates
     from explainer.plots.describing import describe as describe
     from explainer.plots.diagram_of_network import network as network
+    from explainer.plots.examples_over_steps import predictions as predictions
     from explainer.plots.graph_of_chain import chain_rule as chain_rule
     from explainer.plots.image_and_classes import classification as classification
     from explainer.plots.line_of_loss import slice as slice  # noqa: A004 – a figure, reached as plots.slice
     from explainer.plots.map_of_loss import surface as surface
     from explainer.plots.maps_in_a_row import surface_sequence as surface_sequence
+    from explainer.plots.matrix_of_answers import confusion as confusion
     from explainer.plots.mountain_of_loss import mountain as mountain
+    from explainer.plots.plane_of_classes import decision_boundary as decision_boundary
     from explainer.plots.saving import save as save
+    from explainer.plots.sums_along_dims import softmax_dim as softmax_dim
 
 
 @dataclass(frozen=True)
@@ -56,6 +64,8 @@ FIGURES = {
         Figure("loss", "Does the network learn, and is it better than knowing nothing?", "curve_of_loss", "runs"),
         Figure("gradient_flow", "How much of the gradient reaches each layer?", "bars_of_layers", "runs"),
         Figure("classification", "What did the network see in one image, before and after?", "image_and_classes"),
+        Figure("confusion", "Which class does the network take for which?", "matrix_of_answers", "runs"),
+        Figure("predictions", "When is which example learned, and which is forgotten?", "examples_over_steps", "runs"),
         Figure("learning_rates", "Does a learning rate crawl, arrive, bounce or fly out?", "curves_of_rates", "traces"),
         Figure("chain_rule", "How does the loss reach each weight, one factor at a time?", "graph_of_chain"),
         Figure("network", "What does one example become on its way through the network?", "diagram_of_network"),
@@ -67,6 +77,12 @@ FIGURES = {
         Figure(
             "surface_sequence", "How does what a step sees change as training goes on?", "maps_in_a_row", "sequence"
         ),
+        Figure("function_fit", "Does the network become the function that is known?", "curves_of_fit", "runs"),
+        Figure("decision_boundary", "Where in the plane does the answer turn?", "plane_of_classes", "runs"),
+        Figure("feature_space", "How does a layer bend the plane, so that a line will do?", "bent_grid", "runs"),
+        Figure("softmax_dim", "Does softmax sum over the classes, or over the examples?", "sums_along_dims"),
+        Figure("loss_mistakes", "Is there a softmax too many before the loss?", "curves_of_mistakes"),
+        Figure("log_softmax_range", "Where does float32 end, and how near was the run?", "curves_of_gap"),
     )
 }
 

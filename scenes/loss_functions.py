@@ -195,6 +195,7 @@ class LossFunctions(TraceScene):
             self.quiet(f"the column is {wide:g} wide, {height}: not ½ mean", SMALL),
         )  # fmt: skip
         rule.arrange(DOWN, buff=0.1, aligned_edge=LEFT)
+        self.layout.formula.place(self.name)  # by itself too high; made smaller with it, the words could not be read
         self.layout.formula.place(VGroup(self.name, rule.next_to(self.name, RIGHT, buff=1.0)))
         return [FadeIn(self.picture.ruler, self.name, rule)]
 

@@ -7,8 +7,6 @@ import itertools
 import os
 import subprocess
 import sys
-from collections.abc import Iterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,93 +16,39 @@ import pytest
 pytest.importorskip("manim")
 
 import torch
-from manim import Mobject, config, tempconfig
 from torch import nn
 
 import explainer
 from explainer.errors import TraceError
 from explainer.lessons import record_lesson
-from explainer.mobjects.computation_graph import Node
 from explainer.mobjects.factors import OperationEquation
-from explainer.mobjects.formula import Formula
 from explainer.mobjects.grid import Grid
-from explainer.mobjects.trace_scene import READING
-from explainer.mobjects.words import MINIMUM, Words
+from explainer.mobjects.words import Words
 from explainer.trace import Trace
 from scenes.chain_rule import ChainRule
+from tests.filmed import Box, CanBeSeen, Watching, check_pace, check_room, run, things
 
 ROOT = Path(__file__).parent.parent
 
 
-@dataclass
-class Seen:
-    """What stood on screen at the end of a beat: boxes as (left, bottom, right, top), and the smallest letters."""
+class Watched(Watching, ChainRule):
+    """The film, looked at at the end of every sentence; it notes where values arrive, and each card."""
 
-    beat: str
-    boxes: list[tuple[str, tuple[float, float, float, float]]]
-    smallest: float
+    def setup(self) -> None:
+        super().setup()
+        self.flowed: list[str] = []
+        self.cards: list[OperationEquation] = []
 
+    def flow_into(self, name: str) -> None:
+        self.flowed.append(name)
+        super().flow_into(name)
 
-@dataclass
-class Watched:
-    scene: ChainRule
-    seen: list[Seen]
-    flowed: list[str]
-    cards: list[OperationEquation] = field(default_factory=list)
+    def show_product(self) -> None:
+        super().show_product()
+        self.cards.append(self.worked)
 
-
-def things(mobject: Mobject) -> Iterator[Mobject]:
-    """What has to be read: words, formulas, matrices, nodes."""
-    if isinstance(mobject, Words | Formula | Grid | Node):
-        yield mobject
-    else:
-        for part in mobject.submobjects:
-            yield from things(part)
-
-
-def look(scene: ChainRule, beat: str) -> Seen:
-    shown = [thing for mobject in scene.mobjects for thing in things(mobject) if thing.width > 0]
-    boxes = []
-    for thing in shown:
-        name = getattr(thing, "words", None) or getattr(thing, "markup", None) or getattr(thing, "name", None)
-        left, right = float(thing.get_left()[0]), float(thing.get_right()[0])
-        bottom, top = float(thing.get_bottom()[1]), float(thing.get_top()[1])
-        boxes.append((str(name or type(thing).__name__), (left, bottom, right, top)))
-    letters = [thing.em for thing in shown if isinstance(thing, Words | Formula | Grid)]
-    return Seen(beat, boxes, min(letters))
-
-
-def watch(trace: Trace, theme: str = "dark") -> Watched:
-    watched: list[Watched] = []
-
-    class Film(ChainRule):
-        def setup(self) -> None:
-            super().setup()
-            watched.append(Watched(self, [], []))
-
-        def beat(self, name: str) -> None:
-            if self.beats:
-                watched[0].seen.append(look(self, self.beats[-1][0]))
-            super().beat(name)
-
-        def flow_into(self, name: str) -> None:
-            watched[0].flowed.append(name)
-            super().flow_into(name)
-
-        def show_product(self) -> None:
-            super().show_product()
-            watched[0].cards.append(self.worked)
-
-    Film.trace = trace
-    with (
-        pytest.MonkeyPatch.context() as patch,
-        tempconfig({"dry_run": True, "pixel_width": 86, "pixel_height": 48, "frame_rate": 4, "progress_bar": "none"}),
-    ):
-        patch.setenv("EXPLAINER_THEME", theme)
-        scene = Film()
-        scene.render()
-        watched[0].seen.append(look(scene, scene.beats[-1][0]))
-    return watched[0]
+    def boxes(self) -> list[Box]:
+        return things(self)
 
 
 def trained(model: nn.Module, criterion: nn.Module, x: torch.Tensor, y: torch.Tensor, adam: bool = False) -> Trace:
@@ -140,7 +84,7 @@ CACHE: dict[tuple[str, str], Watched] = {}
 def film(name: str, theme: str = "dark") -> Watched:
     if (name, theme) not in CACHE:
         trace = record_lesson("two-layer") if name == "the lesson" else foreign(name)
-        CACHE[name, theme] = watch(trace, theme)
+        CACHE[name, theme] = run(Watched, {"EXPLAINER_THEME": theme}, painted=theme == "dark", trace=trace)
     return CACHE[name, theme]
 
 
@@ -159,7 +103,7 @@ ALL = pytest.mark.parametrize("name", ["the lesson", *FOREIGN])
 
 
 def test_the_lessons_film_shows_the_step_at_which_the_network_was_most_wrong() -> None:
-    scene = film("the lesson").scene
+    scene = film("the lesson")
     assert scene.step == int(np.argmax(record_lesson("two-layer").scalars["loss"])) == 13
     corner = [words for words in scene.mobjects if isinstance(words, Words) and words.words.startswith("step")]
     assert [words.words for words in corner] == ["step 13 of 200 · recorded, float64"]
@@ -167,15 +111,15 @@ def test_the_lessons_film_shows_the_step_at_which_the_network_was_most_wrong() -
 
 @ALL
 def test_values_flow_in_in_the_recorded_order(name: str) -> None:
-    watched = film(name)
-    events = watched.scene.trace.events[watched.scene.index]
+    scene = film(name)
+    events = scene.trace.events[scene.index]
     forward = [event.removeprefix("forward ") for event in events if event.startswith("forward")]
-    assert watched.flowed == ["input", *forward, "loss"]
+    assert scene.flowed == ["input", *forward, "loss"]
 
 
 @ALL
 def test_columns_under_the_nodes_are_the_recorded_activations(name: str) -> None:
-    scene = film(name).scene
+    scene = film(name)
     trace, index = scene.trace, scene.index
     np.testing.assert_array_equal(scene.columns["input"].values, columns(trace.inputs[index]))
     for layer in trace.layers:
@@ -184,7 +128,7 @@ def test_columns_under_the_nodes_are_the_recorded_activations(name: str) -> None
 
 
 def test_the_lessons_columns_are_written_in_full() -> None:
-    scene = film("the lesson").scene
+    scene = film("the lesson")
     for layer in ("L1", "S", "L2"):
         activation, gradient = (kind[layer][scene.index].T for kind in (scene.trace.activations, scene.trace.gradients))
         assert scene.columns[layer].texts == written(activation)
@@ -193,19 +137,18 @@ def test_the_lessons_columns_are_written_in_full() -> None:
 
 @ALL
 def test_the_cards_come_in_the_order_in_which_gradients_arrived(name: str) -> None:
-    watched = film(name)
-    scene = watched.scene
+    scene = film(name)
     arrived = [event.removeprefix("backward ") for event in scene.trace.events[scene.index] if "backward" in event]
     assert [operation.name for operation in scene.operations] == ["loss", *arrived]
-    assert len(watched.cards) == len(scene.operations)
+    assert len(scene.cards) == len(scene.operations)
 
 
 @ALL
 def test_each_card_shows_what_autograd_recorded_before_and_after_the_operation(name: str) -> None:
-    watched = film(name)
-    scene, near = watched.scene, 1e-12 if name in ("the lesson", "five layers") else 1e-6
+    scene = film(name)
+    near = 1e-12 if name in ("the lesson", "five layers") else 1e-6
     trace, index = scene.trace, scene.index
-    for operation, card in zip(scene.operations, watched.cards, strict=True):
+    for operation, card in zip(scene.operations, scene.cards, strict=True):
         arrived = np.ones((1, 1)) if operation.name == "loss" else columns(trace.gradients[operation.name][index])
         to = scene.receiver(operation)
         passed = trace.parameter_gradients[to][index] if to == scene.weight else columns(trace.gradients[to][index])
@@ -220,10 +163,10 @@ def test_what_a_card_passes_on_is_what_the_next_card_receives() -> None:
 
 
 def test_the_lessons_own_gradients_are_the_textbooks() -> None:
-    watched = film("the lesson")
-    trace, i = watched.scene.trace, watched.scene.index
+    scene = film("the lesson")
+    trace, i = scene.trace, scene.index
     S, y, L2 = trace.activations["S"][i].T, trace.targets[i], trace.activations["L2"][i]
-    loss, second, sigmoid, first = (card.local.grid for card in watched.cards)
+    loss, second, sigmoid, first = (card.local.grid for card in scene.cards)
     np.testing.assert_allclose(loss.values, 2 * (L2 - y), rtol=0, atol=1e-15)
     np.testing.assert_array_equal(second.values, trace.parameters["L2.weight"][i].T)
     np.testing.assert_allclose(sigmoid.values, S * (1 - S), rtol=0, atol=1e-15)
@@ -233,15 +176,15 @@ def test_the_lessons_own_gradients_are_the_textbooks() -> None:
 
 
 def test_every_number_on_the_lessons_cards_is_written() -> None:
-    watched = film("the lesson")
-    for card in (*watched.cards, watched.scene.equation):
+    scene = film("the lesson")
+    for card in (*scene.cards, scene.equation):
         for factor in card.factors:
             assert factor.grid.texts == written(factor.grid.values)
 
 
 @ALL
 def test_arrows_run_from_the_loss_to_the_weights_and_at_last_to_every_parameter(name: str) -> None:
-    scene = film(name).scene
+    scene = film(name)
     nodes = scene.graph.nodes
     along = [(scene.operations[at].name, scene.receiver(scene.operations[at])) for at in range(len(scene.operations))]
     rest = [
@@ -258,7 +201,7 @@ def test_arrows_run_from_the_loss_to_the_weights_and_at_last_to_every_parameter(
 
 @ALL
 def test_every_gradient_at_the_graph_is_the_recorded_one(name: str) -> None:
-    scene = film(name).scene
+    scene = film(name)
     for parameter in scene.trace.parameters:
         grids = [part for part in scene.gradients[parameter] if isinstance(part, Grid)]
         recorded = scene.trace.parameter_gradients[parameter][scene.index]
@@ -271,7 +214,7 @@ def test_every_gradient_at_the_graph_is_the_recorded_one(name: str) -> None:
 
 
 def test_the_numbers_at_the_lessons_edges_are_the_gradients_or_their_norms() -> None:
-    scene = film("the lesson").scene
+    scene = film("the lesson")
     gradients = {layer: scene.trace.gradients[layer][scene.index] for layer in ("L2", "S", "L1")}
     assert [scene.gradients[layer][1].words for layer in gradients] == [
         f"{gradients['L2'].item():.3f}",
@@ -282,14 +225,14 @@ def test_the_numbers_at_the_lessons_edges_are_the_gradients_or_their_norms() -> 
 
 @ALL
 def test_the_formula_has_a_factor_for_each_card_and_all_are_lit(name: str) -> None:
-    scene = film(name).scene
+    scene = film(name)
     assert len(scene.formula.factors) == len(scene.operations) == scene.formula.lit
     assert all(part.get_fill_opacity() == 1 for part in scene.formula)
 
 
 def test_the_lessons_formula_is_the_lectures() -> None:
     factors = [("ell", "L_2"), ("L_2", "S"), ("S", "L_1"), ("L_1", "W_1")]
-    assert film("the lesson").scene.formula.factors == factors
+    assert film("the lesson").formula.factors == factors
 
 
 def said(scene: ChainRule, beginning: str) -> str:
@@ -297,7 +240,7 @@ def said(scene: ChainRule, beginning: str) -> str:
 
 
 def test_the_difference_that_is_printed_is_that_of_the_hand_worked_product() -> None:
-    scene = film("the lesson").scene
+    scene = film("the lesson")
     trace, i = scene.trace, scene.index
     W2, x, S = trace.parameters["L2.weight"][i], trace.inputs[i], trace.activations["S"][i]
     by_hand = np.outer((2 * (trace.activations["L2"][i] - trace.targets[i]) @ W2) * (S * (1 - S)), x)
@@ -312,7 +255,7 @@ def test_the_difference_that_is_printed_is_that_of_the_hand_worked_product() -> 
 
 
 def test_the_update_is_the_old_weights_less_alpha_times_the_gradient() -> None:
-    scene = film("the lesson").scene
+    scene = film("the lesson")
     trace, i = scene.trace, scene.index
     before, step, after = (factor.grid for factor in scene.equation.factors)
     W = trace.parameters["L1.weight"]
@@ -324,7 +267,7 @@ def test_the_update_is_the_old_weights_less_alpha_times_the_gradient() -> None:
 
 
 def test_another_optimizers_step_is_called_what_it_is() -> None:
-    scene = film("a batch, wide, Adam").scene
+    scene = film("a batch, wide, Adam")
     assert said(scene, "The update").startswith("The update: Adam makes a step of the gradient")
     update = scene.trace.updates["0.weight"][scene.index]
     np.testing.assert_array_equal(scene.equation.factors[1].grid.values, update)
@@ -332,7 +275,7 @@ def test_another_optimizers_step_is_called_what_it_is() -> None:
 
 
 def test_the_loss_after_is_what_the_probe_saw_of_the_same_example_at_the_next_step() -> None:
-    scene = film("the lesson").scene
+    scene = film("the lesson")
     probe, i = scene.trace.probe, scene.index
     assert probe is not None
     assert probe.targets is not None
@@ -348,54 +291,39 @@ def test_the_loss_after_is_what_the_probe_saw_of_the_same_example_at_the_next_st
 # ── It can be seen ──────────────────────────────────────────────────────────────────────────────────────────────
 
 
-@pytest.mark.parametrize(
-    ("name", "theme"), [("the lesson", "light"), *((name, "dark") for name in ("the lesson", *FOREIGN))]
-)
-def test_at_the_end_of_each_beat_nothing_leaves_the_frame_overlaps_or_is_too_small(name: str, theme: str) -> None:
-    watched = film(name, theme)
-    assert [seen.beat for seen in watched.seen] == [beat for beat, _ in watched.scene.beats]
-    across, up = config.frame_width / 2, config.frame_height / 2
-    for seen in watched.seen:
-        assert seen.smallest >= MINIMUM - 1e-9, seen.beat
-        for what, (left, bottom, right, top) in seen.boxes:
-            assert -across < left < right < across, (seen.beat, what)
-            assert -up < bottom < top < up, (seen.beat, what)
-        for (first, a), (second, b) in itertools.combinations(seen.boxes, 2):
-            common = min(a[2], b[2]) - max(a[0], b[0]), min(a[3], b[3]) - max(a[1], b[1])
-            assert min(common) < 0.01, (seen.beat, first, second, common)
+class TestItCanBeSeen(CanBeSeen):
+    seconds = 70, 100
+
+    @pytest.fixture
+    def film(self) -> Watched:
+        return film("the lesson")
+
+    @pytest.fixture
+    def light(self) -> Watched:
+        return film("the lesson", "light")
 
 
-def test_dark_and_light_have_the_same_layout() -> None:
-    dark, light = film("the lesson").seen, film("the lesson", "light").seen
-    for one, other in zip(dark, light, strict=True):
-        assert [what for what, _ in one.boxes] == [what for what, _ in other.boxes]
-        np.testing.assert_allclose([box for _, box in one.boxes], [box for _, box in other.boxes], atol=1e-6)
+@pytest.mark.parametrize("name", FOREIGN)
+def test_other_networks_can_be_seen_and_read_as_well(name: str) -> None:
+    scene = film(name)
+    check_room(scene)
+    check_pace(scene)
 
 
 @ALL
-def test_captions_can_be_read_in_their_time_and_are_the_subtitles(name: str) -> None:
-    scene = film(name).scene
-    for sentence, began, ended in scene.said:
-        assert ended - began >= len(sentence) / READING - 0.26  # a frame at four a second
-    assert [each.content for each in scene.renderer.file_writer.subcaptions] == [
-        sentence for sentence, _, _ in scene.said
-    ]
+def test_captions_name_what_the_network_has(name: str) -> None:
     slips = ("perimeter", "loss of this", "softmax") if name == "the lesson" else ("perimeter",)
-    assert not [sentence for sentence, _, _ in scene.said if any(slip in sentence for slip in slips)]
-
-
-def test_the_lessons_film_is_about_ninety_seconds() -> None:
-    assert 70 < film("the lesson").scene.seconds < 100
+    assert not [sentence for sentence, _, _ in film(name).said if any(slip in sentence for slip in slips)]
 
 
 def test_the_last_frame_holds_the_graph_all_gradients_and_the_whole_formula() -> None:
-    watched = film("the lesson")
-    names = [what for what, _ in watched.seen[-1].boxes]
-    for node in watched.scene.graph.nodes:
+    scene = film("the lesson")
+    names = [what for what, *_ in list(scene.stills.values())[-1]]
+    for node in scene.graph.nodes:
         assert node in names
     for gradient in ("L_1", "S", "L_2", "W_1", "b_1", "W_2", "b_2"):
         assert f"frac(partial ell, partial {gradient})" in names
-    assert watched.scene.formula.markup in names
+    assert scene.formula.markup in names
     assert names.count("Grid") == 4 + 3 + 4  # values, gradients at the edges, gradients at the parameters
 
 
@@ -415,8 +343,8 @@ def test_construct_reads_as_a_script_of_under_sixty_lines() -> None:
         ([nn.Linear(2, 2), nn.Tanh()] * 4, {}, "ChainRule shows up to 5 layers in a row; this trace has 8"),
         ([nn.Linear(2, 2), nn.GELU()], {}, "layer '1' is a GELU, whose derivative is not worked out by hand"),
         ([nn.Linear(2, 2)], {"examples": 3}, "ChainRule sums over whole batches; .* record with examples=None"),
-        ([nn.Linear(2, 2)], {"keep": ("inputs",)}, r"Film draws activations and .*\n .*keep=\(\"activations\""),
-        ([nn.Tanh()], {}, "Film draws parameters and .* which this trace does not hold"),
+        ([nn.Linear(2, 2)], {"keep": ("inputs",)}, r"Watched draws activations and .*\n .*keep=\(\"activations\""),
+        ([nn.Tanh()], {}, "Watched draws parameters and .* which this trace does not hold"),
     ],
 )
 def test_a_trace_that_cannot_be_shown_says_why(layers: list[Any], options: dict[str, Any], complaint: str) -> None:
@@ -426,7 +354,7 @@ def test_a_trace_that_cannot_be_shown_says_why(layers: list[Any], options: dict[
         criterion(model(torch.ones(5, 2, requires_grad=True)), torch.zeros(5, 2)).backward()
         optimizer.step()
     with pytest.raises(TraceError, match=complaint):
-        watch(recorder.trace)
+        run(Watched, trace=recorder.trace)
 
 
 @pytest.mark.slow

@@ -75,7 +75,8 @@ def _set_path(camera: Camera, pen: cairo.Context[Any], vmobject: VMobject) -> Ca
     flat = type(camera).transform_points_pre_display is Camera.transform_points_pre_display
     if len(points) < _MANY or not flat:
         return _set_stock_path(camera, pen, vmobject)
-    key = blake2b(np.ascontiguousarray(points), digest_size=16).digest(), tuple(pen.get_matrix())
+    at = pen.get_matrix()
+    key = (blake2b(points.tobytes(), digest_size=16).digest(), at.xx, at.yx, at.xy, at.yy, at.x0, at.y0)
     if (known := _paths.pop(key, None)) is None:
         _set_stock_path(camera, pen, vmobject)
         known = pen.copy_path()

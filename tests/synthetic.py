@@ -62,3 +62,23 @@ def of_gradients(norms: np.ndarray, layers: Sequence[str] | None = None, **optio
     names = layers or [str(place) for place in range(len(norms))]
     table = {name: {"norm": row} for name, row in zip(names, norms, strict=True)}
     return synthetic({"gradients": table}, **{"steps": range(norms.shape[1]), **options})
+
+
+def small_run(activation: str = "ReLU", steps: int = 12, **options: Any) -> Trace:
+    """Record a small network of that activation function, with Adam, on the same 20 examples in every step."""
+    import torch
+    from torch import nn
+
+    import explainer
+
+    torch.manual_seed(0)
+    layers = [nn.Flatten(), nn.Linear(16, 6), getattr(nn, activation)(), nn.Linear(6, 3)]
+    model, criterion = nn.Sequential(*layers), nn.CrossEntropyLoss()
+    inputs, targets = torch.randn(20, 1, 4, 4), torch.arange(20) % 3
+    optimizer = torch.optim.Adam(model.parameters(), lr=0.05)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, **options) as recorder:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            criterion(model(inputs), targets).backward()
+            optimizer.step()
+    return recorder.trace

@@ -41,6 +41,13 @@ explainer/recorder               | explainer torch numpy trace storage writer st
 explainer/flow.py                | numpy trace                                                |
 explainer/thinning.py            | numpy                                                      |
 explainer/units.py               | numpy trace                                                |
+explainer/choosing.py            |                                                            |
+explainer/distributions.py       | numpy                                                      |
+explainer/histories.py           | numpy trace flow thinning                                  |
+explainer/lifetimes.py           | numpy trace choosing saturation thinning units             |
+explainer/ratios.py              | numpy trace                                                |
+explainer/saturation.py          | numpy trace architecture                                   |
+explainer/weights.py             | numpy trace architecture saturation                        |
 explainer/baseline.py            | trace                                                      |
 explainer/operations.py          | numpy                                                      |
 explainer/stages.py              | architecture                                               |
@@ -48,6 +55,7 @@ explainer/laps.py                | numpy trace                                  
 explainer/reach.py               | numpy trace flow stages                                    |
 explainer/chain.py               | numpy trace architecture operations                        |
 explainer/symbols.py             | architecture operations                                    |
+explainer/diagnosis.py           | numpy flow baseline lifetimes ratios saturation            |
 explainer/portrait.py            | numpy architecture classifier scores stages                |
 explainer/factors.py             | numpy trace chain operations                               |
 explainer/change.py              | numpy trace chain operations                               |
@@ -80,6 +88,13 @@ explainer/plots           | matplotlib mpl_toolkits numpy trace theme flow chain
 explainer/plots/graph_of_chain.py | matplotlib numpy theme symbols factors                    |
 explainer/plots/factors_in_a_row.py | numpy theme architecture symbols factors                |
 explainer/plots/mathematics.py   | symbols operations                                         |
+explainer/plots/areas_of_dead_units.py | matplotlib numpy theme thinning histories lifetimes        |
+explainer/plots/curves_of_ratios.py | matplotlib numpy theme thinning ratios                     |
+explainer/plots/map_of_gradients.py | matplotlib numpy theme thinning histories                  |
+explainer/plots/pictures_of_weights.py | matplotlib numpy theme weights                             |
+explainer/plots/ridges_of_activations.py | matplotlib numpy theme thinning distributions saturation choosing |
+explainer/plots/ridges_of_gradients.py | matplotlib numpy theme thinning distributions choosing     |
+explainer/plots/rows.py          | matplotlib numpy theme saturation                          |
 explainer/plots/diagram_of_network.py | matplotlib numpy theme portrait                        |
 explainer/plots/stages_in_a_row.py | matplotlib numpy theme stages portrait                    |
 explainer/plots/bent_grid.py           | matplotlib numpy theme classifier forward plane      |
@@ -90,6 +105,7 @@ explainer/plots/examples_over_steps.py | matplotlib numpy theme classifier thinn
 explainer/plots/matrix_of_answers.py   | matplotlib numpy theme classifier                    |
 explainer/plots/plane_of_classes.py    | matplotlib numpy theme plane                         |
 explainer/plots/sums_along_dims.py     | matplotlib numpy theme scores thinning               |
+explainer/plots/page_of_findings.py | matplotlib theme diagnosis                               |
 explainer/mobjects         | manim cairo svgelements numpy trace theme flow surface architecture stages | lessons typst
 explainer/mobjects/factors.py    | manim numpy theme chain operations                         |
 explainer/mobjects/flow_words.py | trace reach                                                |

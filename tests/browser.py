@@ -80,8 +80,10 @@ class Visit:
         self.settle()
 
     def settle(self) -> None:
-        """Wait until what was asked for is drawn."""
-        self.page.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        """Wait until what was asked for is drawn, in sight or not."""
+        self.page.evaluate(
+            "() => new Promise(done => requestAnimationFrame(done)).then(() => window.lessonStore?.rest())"
+        )
 
     def numbers(self, view: str) -> dict[str, float]:
         """Return a view's numbers by what they are of."""

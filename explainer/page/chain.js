@@ -53,16 +53,14 @@ export function chainView(lesson, store, picture) {
     rows.forEach((row, index) => fillRow(row, shown, index, at));
     const count = operation().inputs;
     const some = shown.to === "input" && count > shown.rows.shape[0];
-    replace(
-      notes,
-      [
+    const told = [
         say("chain.of_example"),
         chain().stride > lesson.runs[store.state.run].stride ? say("chain.at", { step: steps.values[at], stride: chain().stride }) : "",
         some ? `${say("chain.terms", { shown: shown.rows.shape[0], count })}.` : "",
         chain().whole ? "" : say("chain.whole"),
         shown.difference === null ? "" : say("chain.difference", { difference: number(shown.difference, 2) }),
-      ].filter(Boolean).join(" "),
-    );
+    ].filter(Boolean).join(" ");
+    if (notes.textContent !== told) notes.textContent = told;
     table.dataset.step = steps.values[at];
   }
 

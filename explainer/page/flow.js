@@ -40,6 +40,7 @@ export function flowView(lesson, store, picture) {
     replace(title, html("span", { class: "gradient" }, say("flow.scale")), shareOf(flow));
     parts = { up, drawn, bottom, along: heat(flow), each };
     step();
+    tellAll();
   }
 
   /** All steps at once: a row for each layer, the last one above, as bright as its gradient is large. */
@@ -78,6 +79,10 @@ export function flowView(lesson, store, picture) {
     cursor.setAttribute("x2", x);
   }
 
+  function tellAll() {
+    for (const { group } of parts?.drawn ?? []) group.setAttribute("aria-label", group.told);
+  }
+
   function hover() {
     showLit(store.state.hovered, lit);
     const row = over.querySelector(".row");
@@ -89,6 +94,7 @@ export function flowView(lesson, store, picture) {
   }
 
   whenResized(picture, layout);
+  store.whenResting(tellAll);
   store.subscribe(["run", "scheme"], () => layout());
   store.subscribe(["step"], step);
   store.subscribe(["hovered"], hover);
@@ -120,7 +126,7 @@ function drawBar({ group, rect, value, layer }, flow, index, at, { up, bottom })
   const words = Number.isNaN(lost) ? say("flow.none", { reason: layer.missing || "–" }) : lost > 0 ? say("flow.nonfinite", { count: lost }) : size === 0 ? say("flow.zero") : "";
   write(value, size, flow.norms.single, words ? (Number.isNaN(lost) ? "–" : lost > 0 ? "∞" : "0") : number(size, 3));
   value.setAttribute("y", y - 5);
-  group.setAttribute("aria-label", `${layer.name}, ${layer.type}: ${words || number(size)}`);
+  group.told = `${layer.name}, ${layer.type}: ${words || number(size)}`;
 }
 
 function pixels(norms, low, high) {

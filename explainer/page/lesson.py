@@ -61,7 +61,10 @@ def _stride(traces: Mapping[str, Trace], most_bytes: int) -> int:
 
 def _tree(traces: Mapping[str, Trace], shown: Mapping[str, Shown], surface: Surface | None) -> dict[str, Any]:
     return {
-        "runs": [_run(name, trace, shown[name]) for name, trace in traces.items()],
+        "runs": [
+            {**_run(name, trace, shown[name]), "verdict": verdict(trace) if len(traces) > 1 else None}
+            for name, trace in traces.items()
+        ],
         "surface": {"missing": ""} if surface is None else relief(surface, shown),
     }
 
@@ -72,7 +75,6 @@ def _run(name: str, trace: Trace, shown: Shown) -> dict[str, Any]:
         "steps": shown.steps,
         "stride": shown.stride,
         "recorded": shown.recorded,
-        "verdict": verdict(trace),
         "model": _model(trace),
         **{view: _or_why_not(read, trace, shown) for view, read in VIEWS.items()},
     }

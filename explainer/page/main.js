@@ -14,7 +14,7 @@ import { networkView } from "./network.js";
 import { runsView } from "./runs.js";
 import { createStore } from "./store.js";
 import { surfaceView } from "./surface.js";
-import { say, speak } from "./words.js";
+import { say, speak, tellAllDigits } from "./words.js";
 
 const VIEWS = [
   ["runs", runsView, false], ["loss", lossView, false], ["digit", digitView, false], ["network", networkView, true],
@@ -36,18 +36,19 @@ async function begin() {
   for (const [name, view, wide] of inPairs(VIEWS.filter(([name]) => whyNot(lesson, name) === null))) {
     const { element, picture } = frame(name, wide);
     main.append(element);
-    view(lesson, store, picture);
+    view(lesson, store.within(element), picture);
   }
   main.append(...[lacking(missing)].filter(Boolean));
   document.getElementById("lesson").append(
     html("a", { class: "skip", href: "#slider" }, say("skip")), header(lesson, store), main, bar.element, footer(lesson),
   );
+  window.lessonStore = store; // for who wants to drive the page: tests, and curious students
   bar.draw();
   listen(lesson, store);
+  tellAllDigits();
   watchScheme(store);
-  store.flush();
+  store.rest();
   document.documentElement.dataset.ready = Math.round(performance.now());
-  window.dispatchEvent(new CustomEvent("lesson-ready"));
 }
 
 /** Views in an order in which two narrow ones stand side by side; one that is left over becomes wide. */
@@ -121,7 +122,7 @@ function watchScheme(store) {
   matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ({ matches }) => again(matches ? "dark-room" : "light-room"));
   matchMedia("print").addEventListener("change", ({ matches }) => {
     again(matches ? "paper" : "screen");
-    store.flush();
+    store.rest();
   });
 }
 

@@ -1,9 +1,10 @@
 // The surface in three dimensions, turned by dragging: faces from back to front, the walk in front of them or hidden.
 
 import { colour, ramp } from "./colour.js";
-import { html, penOf, svg, replace } from "./elements.js";
+import { html, penOf, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
 import { toneOf } from "./surface_scale.js";
+import { drawWalk, moveDot } from "./walk.js";
 import { say } from "./words.js";
 
 export const TURN = -35;
@@ -13,10 +14,12 @@ const LIFT = 0.75; // of the plane's width, that the highest loss stands above t
 export function mountainView(lesson, store, holder, walk) {
   const { surface } = lesson;
   const canvas = html("canvas", { role: "img", "aria-label": say("surface.mountain"), class: "turns" });
-  const over = svg("svg", { class: "over", "aria-hidden": "true" });
+  const walks = html("canvas", { "aria-hidden": "true", class: "walks" });
+  const dot = svg("circle", { class: "dot here", r: 6.5 });
+  const over = svg("svg", { class: "over", "aria-hidden": "true" }, dot);
   const turn = slider("turn", -180, 180, store);
   const tilt = slider("tilt", 5, 85, store);
-  holder.append(html("div", { class: "stack" }, canvas, over), html("p", { class: "controls" }, turn.label, tilt.label));
+  holder.append(html("div", { class: "stack" }, canvas, walks, over), html("p", { class: "controls" }, turn.label, tilt.label));
   const shape = faces(surface);
   let [view, size] = [null, [0, 0]];
 
@@ -28,7 +31,6 @@ export function mountainView(lesson, store, holder, walk) {
     paint(penOf(canvas, ...size), shape, view, size);
     over.setAttribute("width", size[0]);
     over.setAttribute("height", size[1]);
-    replace(over, svg("path", { class: "walk ahead" }), svg("path", { class: "walk hidden" }), svg("path", { class: "walk edge" }), svg("path", { class: "walk" }), svg("circle", { class: "dot here", r: 6.5 }));
     place();
   }
 
@@ -40,22 +42,13 @@ export function mountainView(lesson, store, holder, walk) {
   }
 
   function step() {
-    if (!view || !over.childElementCount) return;
-    const [ahead, hidden, edge, done, dot] = over.children;
+    if (!view) return;
     const at = Math.min(store.state.step, points.length - 1);
-    ahead.setAttribute("d", line(points, 0, points.length, () => true));
-    hidden.setAttribute("d", line(points, 0, at + 1, (point) => point.hidden));
-    const walked = line(points, 0, at + 1, (point) => !point.hidden);
-    edge.setAttribute("d", walked);
-    done.setAttribute("d", walked);
-    const here = points[at];
-    dot.setAttribute("visibility", here && Number.isFinite(here.x) ? "visible" : "hidden");
-    if (!here || !Number.isFinite(here.x)) return;
-    dot.setAttribute("cx", here.x);
-    dot.setAttribute("cy", here.y);
+    drawWalk(penOf(walks, ...size), points, at, [], ...size);
+    moveDot(dot, points[at]);
   }
 
-  turnByDragging(canvas, over, store);
+  turnByDragging(over, store);
   whenResized(holder, (width) => {
     size = [width, Math.round(Math.min(width * 0.78, 340))];
     draw();
@@ -75,7 +68,7 @@ function slider(name, low, high, store) {
   return { label: html("label", {}, `${say(`surface.${name}`)} `, input), show };
 }
 
-function turnByDragging(canvas, over, store) {
+function turnByDragging(over, store) {
   let last = null;
   over.classList.add("turns");
   over.addEventListener("pointerdown", (event) => {
@@ -204,17 +197,4 @@ function heightAt({ rows, columns, heights }, x, y) {
   const column = Math.round(((x + 1) / 2) * (columns - 1));
   const row = Math.round(((y + 1) / 2) * (rows - 1));
   return heights[row * columns + column];
-}
-
-function line(points, from, to, wanted) {
-  let found = "";
-  let down = false;
-  for (let i = from; i < to; i++) {
-    const { x, y } = points[i];
-    const drawn = Number.isFinite(x) && Number.isFinite(y);
-    const bright = drawn && (wanted(points[i]) || (i > from && down && wanted(points[i - 1])));
-    if (bright) found += `${down ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
-    down = bright;
-  }
-  return found;
 }

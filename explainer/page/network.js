@@ -46,6 +46,8 @@ export function networkView(lesson, store, picture) {
     const end = loss(places.at(-1), across, lit, store);
     replace(drawing, skips(columns, places), wires(columns, edges, places, end), drawn.map(({ group }) => group), end.group);
     parts = { columns, edges: edgesOf(edges, places), places, drawn, end, across, target: net().target };
+    for (const old of stack.querySelectorAll(".picture-of")) old.remove();
+    stack.append(...drawn.filter(({ image }) => image).map(({ image }) => image.canvas));
     penOf(flashes, across, HEIGHT);
     describe();
     step();
@@ -115,7 +117,7 @@ function drawColumn(column, place, room, store, lit, tell) {
   const ground = svg("rect", { class: "ground", x: place.x - place.r - 8, width: 2 * place.r + 16, y: 2, height: HEIGHT - 4, rx: 6 });
   const image = place.picture ? pictureOf(column, place) : null;
   const label = say("network.column", { name: titleOf(column), type: column.type || column.kind, count: column.count });
-  const group = svg("g", { class: "column", tabindex: 0, role: "img", "aria-label": label }, ground, image ? image.element : units.map((unit) => unit.group), title, types, count);
+  const group = svg("g", { class: "column", tabindex: 0, role: "img", "aria-label": label }, ground, units.map((unit) => unit.group), title, types, count);
   standFor(store, lit, group, column.members);
   walkUnits(group, column, units, tell);
   return { group, units, image };
@@ -143,7 +145,7 @@ function drawUnit(column, unit, place, y, tell) {
   const named = column.classes ? svg("text", { class: "name", x: place.x + place.r + 9, y: y + (place.told ? 8 : 0), dy: "0.35em" }, short(column.classes[column.drawn.values[unit]], 7)) : null;
   const group = svg("g", { "data-of": `network.${column.output}.${column.drawn.values[unit]}` }, circle, place.told ? null : bar, ring, value, gradient, named);
   group.addEventListener("pointerenter", () => tell(column, unit));
-  return { group, circle, bar, ring, value, gradient, dash: "" };
+  return { group, circle, bar, ring, value, gradient, set: {} };
 }
 
 /** Up and down choose a unit of the column that has focus. */
@@ -169,29 +171,33 @@ function paint({ units, image }, column, at) {
   units.forEach((each, unit) => {
     const [value, gradient] = [column.values.at(unit, at), column.gradients.at(unit, at)];
     const share = widest > 0 && Number.isFinite(gradient) ? Math.abs(gradient) / widest : 0;
-    each.circle.style.fill = signed(value, column.largest.values);
-    each.bar.style.display = value < 0 ? "" : "none";
-    each.ring.style.strokeWidth = share > 0 ? (0.4 + 3.4 * share).toFixed(2) : "0";
-    const dash = gradient < 0 ? "2.6 2" : "none";
-    if (dash !== each.dash) each.ring.style.strokeDasharray = each.dash = dash;
+    set(each, each.circle, "fill", signed(value, column.largest.values));
+    set(each, each.bar, "visibility", value < 0 ? "visible" : "hidden");
+    set(each, each.ring, "stroke-width", share > 0 ? (0.4 + 3.4 * share).toFixed(1) : "0");
+    set(each, each.ring, "stroke-dasharray", gradient < 0 ? "2.6 2" : "none");
     if (each.value) {
       write(each.value, value, column.values.single, number(value, 2));
       write(each.gradient, gradient, column.gradients.single, Number.isNaN(gradient) ? "" : number(gradient, 2));
     }
-    each.group.dataset.value = value;
-    each.group.dataset.gradient = gradient;
+    each.group.setAttribute("data-value", value);
+    each.group.setAttribute("data-gradient", gradient);
   });
+}
+
+/** Set an attribute that is not so already. */
+function set(each, element, name, value) {
+  if (each.set[name] !== value) element.setAttribute(name, (each.set[name] = value));
 }
 
 function pictureOf(column, place) {
   const [, rows, columns] = column.picture.tones.shape;
   const size = 2 * place.r + 8;
-  const canvas = html("canvas", { width: columns, height: rows });
-  const element = svg("image", { x: place.x - size / 2, y: place.ys[0] - size / 2, width: size, height: size, class: "picture-of" });
-  return { element, canvas, rows, columns };
+  const canvas = html("canvas", { width: columns, height: rows, class: "picture-of", "aria-hidden": "true" });
+  Object.assign(canvas.style, { left: `${place.x - size / 2}px`, top: `${place.ys[0] - size / 2}px`, width: `${size}px`, height: `${size}px` });
+  return { canvas, rows, columns };
 }
 
-function paintPicture({ element, canvas, rows, columns }, tones, at) {
+function paintPicture({ canvas, rows, columns }, tones, at) {
   const coloured = tones.shape.length === 4;
   const pen = canvas.getContext("2d");
   const image = pen.createImageData(columns, rows);
@@ -202,7 +208,6 @@ function paintPicture({ element, canvas, rows, columns }, tones, at) {
     from += coloured ? 3 : 1;
   }
   pen.putImageData(image, 0, 0);
-  element.setAttribute("href", canvas.toDataURL());
 }
 
 /** The loss at the right end, where the forward pass ends and the backward pass begins. */

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -17,6 +17,7 @@ from explainer.units import unit_axis
 
 if TYPE_CHECKING:
     from explainer.page.shown import Shown
+    from explainer.recordings import StepTensors
     from explainer.trace import Trace
 
 MOST_UNITS = 16
@@ -59,29 +60,34 @@ def _largest(values: Array) -> float:
 
 
 def _column(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
-    drawn = evenly(stage.count, MOST_UNITS)
-    values = [_example(trace.activations, stage.output, int(index)) for index in shown.indices]
-    gradients = [_example(trace.gradients, stage.output, int(index)) for index in shown.indices]
+    values, gradients = (_examples(kept, stage.output, shown) for kept in (trace.activations, trace.gradients))
     many = any(each is not None and each.size > each.shape[0] for each in values) and len(stage.shape) > 1
     axis = unit_axis(trace, stage.output, len(stage.shape) + 1) - 1
+    count = stage.shape[axis] if many else stage.count
+    drawn = evenly(count, MOST_UNITS)
     return {
         "name": stage.name, "title": stage.title, "type": stage.type, "kind": stage.kind, "shape": list(stage.shape),
         "members": list(stage.members), "types": [trace.model.layers[each].type for each in stage.members],
         "output": stage.output, "parameters": stage.parameter_count,
-        "count": stage.shape[axis] if many else stage.count, "drawn": drawn, "summed": SUMMED if many else "",
+        "count": count, "drawn": drawn, "summed": SUMMED if many else "",
         "values": np.stack([_of_units(each, axis, drawn, length=False) for each in values]),
         "gradients": np.stack([_of_units(each, axis, drawn, length=True) for each in gradients]),
         "skips": [[skip.start, skip.end] for skip in stage.skips],
     }  # fmt: skip
 
 
-def _example(kept: Any, layer: str, index: int) -> Array | None:
-    """Return the first example's numbers at a step, or None where they were not kept."""
+def _examples(kept: Mapping[str, StepTensors], layer: str, shown: Shown) -> list[Array | None]:
+    """Return the first example's numbers at each shown step, or None where they were not kept."""
     if layer not in kept:
-        return None
+        return [None] * len(shown)
+    tensors = kept[layer]
+    return [_first(tensors, int(index)) for index in shown.indices]
+
+
+def _first(tensors: StepTensors, index: int) -> Array | None:
     try:
-        return np.asarray(kept[layer][index][0])
-    except (TraceError, IndexError):
+        return np.asarray(tensors[index][0])
+    except (TraceError, IndexError):  # not kept at this step, or an empty batch
         return None
 
 
@@ -99,7 +105,7 @@ def _of_units(example: Array | None, axis: int, drawn: Array, *, length: bool) -
 
 
 def _input(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
-    examples = [_input_at(trace, int(index)) for index in shown.indices]
+    examples = _inputs(trace, shown)
     picture = _pictures(trace, examples)
     count = stage.count if stage.count else 1
     drawn = evenly(count, MOST_UNITS)
@@ -113,11 +119,12 @@ def _input(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _input_at(trace: Trace, index: int) -> Array | None:
+def _inputs(trace: Trace, shown: Shown) -> list[Array | None]:
     try:
-        return np.asarray(trace.inputs[index][0])
-    except (TraceError, IndexError):
-        return None
+        tensors = trace.inputs
+    except TraceError:  # not kept
+        return [None] * len(shown)
+    return [_first(tensors, int(index)) for index in shown.indices]
 
 
 def _pictures(trace: Trace, examples: Sequence[Array | None]) -> dict[str, Any] | None:
@@ -146,7 +153,8 @@ def _pictures(trace: Trace, examples: Sequence[Array | None]) -> dict[str, Any] 
 def _targets(trace: Trace, shown: Shown) -> Array | None:
     """Return the first example's class at each shown step, (T,); None where targets are no class numbers."""
     try:
-        found = [np.asarray(trace.targets[int(index)][0]) for index in shown.indices]
+        tensors = trace.targets
+        found = [np.asarray(tensors[int(index)][0]) for index in shown.indices]
     except (TraceError, IndexError):
         return None
     whole = all(each.ndim == 0 and each.dtype.kind in "iu" for each in found)
@@ -185,7 +193,8 @@ def _edges(
         return None
     chosen = np.ix_(columns[place]["drawn"], columns[place - 1]["drawn"])
     try:
-        weights = np.stack([np.asarray(trace.parameters[name][int(index)])[chosen] for index in shown.indices])
+        tensors = trace.parameters[name]
+        weights = np.stack([np.asarray(tensors[int(index)])[chosen] for index in shown.indices])
     except TraceError:  # max_bytes was reached
         return None
     largest = _largest(weights)

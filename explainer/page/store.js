@@ -1,9 +1,13 @@
 // One state for the whole page; views say of what they depend on, and are drawn again when that changed, once a frame.
+// What is out of sight is drawn when it comes into sight, or as soon as the clock rests.
+
+const REST = 150; // milliseconds without a change
 
 export function createStore(state) {
   const views = [];
+  const late = []; // what catches up when nothing changes for a while
   let changed = new Set();
-  let asked = 0;
+  let [asked, timer] = [0, 0];
 
   function flush() {
     if (asked) cancelAnimationFrame(asked);
@@ -11,13 +15,26 @@ export function createStore(state) {
     const now = changed;
     changed = new Set();
     for (const { keys, draw } of views) if (keys.some((key) => now.has(key))) draw(now);
+    clearTimeout(timer);
+    timer = setTimeout(rest, REST);
   }
 
-  return {
+  function rest() {
+    clearTimeout(timer);
+    if (asked) flush();
+    clearTimeout(timer);
+    for (const catchUp of late) catchUp();
+  }
+
+  const store = {
     state,
     /** Draw when one of these keys changed. */
     subscribe(keys, draw) {
       views.push({ keys, draw });
+    },
+    /** Call this when nothing has changed for a while: what nobody misses meanwhile. */
+    whenResting(draw) {
+      late.push(draw);
     },
     /** Take new values; what depends on them is drawn in the next frame. */
     set(patch) {
@@ -30,5 +47,27 @@ export function createStore(state) {
     },
     /** Draw at once what waits for the next frame. */
     flush,
+    /** Draw at once all that waits, in sight or not. */
+    rest,
   };
+  return { ...store, within: (element) => within(store, element) };
+}
+
+/** The same store for what is drawn in an element: while it is out of sight, drawing waits. */
+function within(store, element) {
+  const waiting = new Set();
+  let seen = true;
+  const catchUp = () => {
+    const now = [...waiting];
+    waiting.clear();
+    for (const draw of now) draw();
+  };
+  const observer = new IntersectionObserver(([entry]) => {
+    seen = entry.isIntersecting;
+    if (seen) catchUp();
+  }, { rootMargin: "120px" });
+  observer.observe(element);
+  store.whenResting(catchUp);
+  const subscribe = (keys, draw) => store.subscribe(keys, () => (seen ? draw() : waiting.add(draw)));
+  return { ...store, subscribe };
 }

@@ -1,6 +1,6 @@
 // The loss around the weights as a map, with the recorded walk on it, and beside it the same as a mountain.
 
-import { bottomAxis, leftAxis, path, scale } from "./axes.js";
+import { bottomAxis, leftAxis, scale } from "./axes.js";
 import { ramp } from "./colour.js";
 import { contour } from "./contours.js";
 import { html, numeric, penOf, replace, svg } from "./elements.js";
@@ -9,6 +9,7 @@ import { standFor, showLit } from "./hover.js";
 import { dragging } from "./loss.js";
 import { mountainView } from "./mountain.js";
 import { toneOf } from "./surface_scale.js";
+import { drawWalk, moveDot } from "./walk.js";
 import { number, percent, say, write } from "./words.js";
 
 const MARGIN = { left: 46, right: 8, top: 8, bottom: 26 };
@@ -18,7 +19,8 @@ export function surfaceView(lesson, store, picture) {
   const values = html("p", { class: "values" });
   const map = html("canvas", { role: "img", "aria-label": say("surface.map") });
   const over = svg("svg", { class: "over", "aria-hidden": "true" });
-  const stack = html("div", { class: "stack map" }, map, over);
+  const walks = html("canvas", { "aria-hidden": "true", class: "walks" });
+  const stack = html("div", { class: "stack map" }, map, walks, over);
   const mountain = html("div", { class: "mountain" });
   const notes = html("p", { class: "note" });
   picture.append(values, html("div", { class: "pair" }, stack, mountain), key(surface), notes);
@@ -39,12 +41,8 @@ export function surfaceView(lesson, store, picture) {
     over.setAttribute("width", width);
     over.setAttribute("height", height);
     const dot = svg("circle", { class: "dot here", r: 7 });
-    const ahead = svg("path", { class: "walk ahead" });
-    const done = svg("path", { class: "walk" });
-    const start = svg("circle", { class: "start", r: 4 });
-    const others = svg("g", { class: "other-walks" });
-    replace(over, leftAxis(up, MARGIN.left, MARGIN.left, 5), bottomAxis(across, height - MARGIN.bottom, Math.floor(width / 80)), others, ahead, svg("path", { class: "walk edge" }), done, start, dot);
-    parts = { across, up, dot, ahead, done, start, others, edge: over.querySelector(".edge") };
+    replace(over, leftAxis(up, MARGIN.left, MARGIN.left, 5), bottomAxis(across, height - MARGIN.bottom, Math.floor(width / 80)), dot);
+    parts = { across, up, dot, width, height };
     chosen();
   }
 
@@ -52,15 +50,11 @@ export function surfaceView(lesson, store, picture) {
     if (!parts) return;
     const { across, up } = parts;
     const mine = walk();
-    const drawn = (each) => path((i) => across(each.u.values[i]), (i) => up(each.v.values[i]), each.u.values.length);
-    replace(parts.others, Object.values(surface.walks).filter((each) => each !== mine).map((each) => svg("path", { class: "walk other", d: drawn(each) })));
-    parts.ahead.setAttribute("d", mine ? drawn(mine) : "");
+    const drawn = (each) => Array.from(each.u.values, (u, i) => ({ x: across(u), y: up(each.v.values[i]) }));
+    parts.others = Object.values(surface.walks).filter((each) => each !== mine).map(drawn);
+    parts.points = mine ? drawn(mine) : [];
     const fields = [["true", "loss"], ["plane_loss", "plane"], ["gap", "gap"], ["off", "off"]];
     replace(values, mine ? fields.map(([name, of]) => html("span", { class: name === "true" ? "loss" : "" }, `${say(`surface.${name}`)} `, numeric("", `surface.${of}`))) : say("surface.unknown"));
-    if (mine) {
-      parts.start.setAttribute("cx", across(mine.u.values[0]));
-      parts.start.setAttribute("cy", up(mine.v.values[0]));
-    }
     describe(mine);
     step();
   }
@@ -82,16 +76,9 @@ export function surfaceView(lesson, store, picture) {
       const column = mine[element.dataset.of.slice("surface.".length)];
       write(element, column.values[at], column.single);
     }
-    const { across, up, dot, done, edge } = parts;
-    const walked = path((i) => across(mine.u.values[i]), (i) => up(mine.v.values[i]), at + 1);
-    done.setAttribute("d", walked);
-    edge.setAttribute("d", walked);
-    const [x, y] = [across(mine.u.values[at]), up(mine.v.values[at])];
-    dot.setAttribute("visibility", Number.isFinite(x) ? "visible" : "hidden");
-    if (Number.isFinite(x)) {
-      dot.setAttribute("cx", x);
-      dot.setAttribute("cy", y);
-    }
+    const { dot, points, others, width, height } = parts;
+    drawWalk(penOf(walks, width, height), points, at, others, width, height);
+    moveDot(dot, points[at]);
   }
 
   whenResized(stack, layout);

@@ -64,7 +64,15 @@ export function digits(value, single) {
 
 /** Write a number into an element: few digits for the eye, all of them for who asks. */
 export function write(element, value, single = false, shown = number(value)) {
-  if (element.textContent !== shown) element.textContent = shown;
-  element.dataset.value = String(value);
-  if (element instanceof HTMLElement) element.title = digits(value, single);
+  if (element.lastShown !== shown) element.textContent = element.lastShown = shown;
+  element.setAttribute("data-value", value);
+  element.single = single;
+}
+
+/** Show all digits of a number that is pointed at. */
+export function tellAllDigits() {
+  document.addEventListener("pointerover", ({ target }) => {
+    const element = target instanceof Element ? target.closest("[data-value]") : null;
+    if (element instanceof HTMLElement) element.title = digits(Number(element.dataset.value), element.single);
+  });
 }

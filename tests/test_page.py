@@ -224,15 +224,15 @@ def test_names_that_look_like_markup_stand_in_the_file_as_data(small: Trace) -> 
 def test_all_steps_are_shown_where_there_is_room_and_every_nth_where_not(small: Trace) -> None:
     tree, _ = data_of(make_page(small).html)
     assert tree["runs"][0]["stride"] == 1
-    trace = lessons.record_lesson("two-layer", steps=64)
+    trace = lessons.record_lesson("two-layer", steps=150)
     whole = len(data_of(make_page(trace).html)[1])
     tree, blob = data_of(make_page(trace, most_bytes=whole // 2).html)
     (run,) = tree["runs"]
     shown = unpacked(run["steps"]["array"], blob)
     assert len(blob) <= whole // 2
     assert run["stride"] > 1
-    assert run["recorded"] == 64
-    assert shown.tolist() == sorted({*range(0, 64, run["stride"]), 63})
+    assert run["recorded"] == 150
+    assert shown.tolist() == sorted({*range(0, 150, run["stride"]), 149})
     losses = unpacked(run["loss"]["loss"]["array"], blob)
     assert np.array_equal(losses, trace.scalars["loss"][shown])
 

@@ -115,31 +115,35 @@ def factors(gradients: list[LayerGradient]) -> list[float | None]:
     return [here.size / next_.size if here.drawable and next_.drawable else None for here, next_ in pairwise(gradients)]
 
 
-def bounces(trace: Trace) -> NDArray[np.bool_]:
+def bounces(trace: Trace, within: slice = slice(None)) -> NDArray[np.bool_]:
     """Return which steps turn back: their update points against that of the step before, by a cosine below zero.
 
     Too large a learning rate jumps over the valley's bottom and back; `.mean()` is the share of steps that do. Updates
     are read one step at a time.
 
+    Args:
+        within: Which recorded steps are looked at, by their places; all when omitted.
+
     Returns:
-        (S − 1,) for the second recorded step to the last. A step that does not move turns nowhere, and neither does
-        one whose update is not a number.
+        (S − 1,) of S steps looked at, for the second to the last. A step that does not move turns nowhere, and neither
+        does one whose update is not a number.
 
     Raises:
         TraceError: Steps between the recorded were not recorded, or updates were not kept.
     """
-    _check_consecutive(trace, "which steps turn back")
+    _check_consecutive(trace, "which steps turn back", within)
     if len(trace) and not len(trace.updates):
         raise TraceError(
             f"{trace.folder or 'the trace'} keeps no updates, which say which steps turn back: record with "
             'keep=("parameters", "updates"), or without keep='
         )
-    turned = np.zeros(max(len(trace) - 1, 0), np.bool_)
+    places = range(len(trace))[within]
+    turned = np.zeros(max(len(places) - 1, 0), np.bool_)
     before: dict[str, NDArray[np.float64]] = {}
-    for index in range(len(trace)):
+    for at, index in enumerate(places):
         now = {name: np.asarray(each[index], np.float64).ravel() for name, each in trace.updates.items()}
-        if index:
-            turned[index - 1] = sum(float(before[name] @ update) for name, update in now.items()) < 0
+        if at:
+            turned[at - 1] = sum(float(before[name] @ update) for name, update in now.items()) < 0
         before = now
     return turned
 
@@ -156,10 +160,11 @@ def steps_up(trace: Trace) -> NDArray[np.bool_]:
     return np.asarray(np.diff(trace.scalars["loss"]) > 0)
 
 
-def _check_consecutive(trace: Trace, what: str) -> None:
-    gaps = np.flatnonzero(np.diff(trace.steps) != 1)
+def _check_consecutive(trace: Trace, what: str, within: slice = slice(None)) -> None:
+    steps = trace.steps[within]
+    gaps = np.flatnonzero(np.diff(steps) != 1)
     if len(gaps):
-        here, next_ = trace.steps[gaps[0]], trace.steps[gaps[0] + 1]
+        here, next_ = steps[gaps[0]], steps[gaps[0] + 1]
         raise TraceError(
             f"{what} can be told of consecutive steps only, and after step {here} the next recorded is {next_}: "
             "record every step, every=1"

@@ -23,7 +23,7 @@ from surfaces import make_sequence, make_slice, make_surface
 from torch import nn
 
 import explainer
-from explainer import cli, doctor, lessons
+from explainer import cli, diagnosis, doctor, lessons
 from explainer import render as studio
 from explainer.cli import demo, speech
 from explainer.cli.info import sparkline
@@ -322,6 +322,16 @@ def test_info_says_what_the_trace_holds(call: Call, trace: Trace) -> None:
         assert re.search(rf"^{name} +{kind} +{shape} +{parameters} +{norm:.3g}$", out, re.MULTILINE)
     assert re.search(r"^learning_rate +0\.1 +0\.1 +always the same", out, re.MULTILINE)
     assert "a probe of 64 examples" in out
+    assert "bouncing" not in out
+
+
+def test_info_says_what_is_wrong_with_a_run_when_asked(call: Call, trace: Trace) -> None:
+    code, out, err = call("info", "--diagnose", trace.folder)
+    assert (code, err) == (0, "")
+    for found in diagnosis.findings(trace):
+        assert f"{found.kind}: {found.severity}: {found.words}" in " ".join(out.split())
+    told = json.loads(call("info", "--diagnose", "--json", trace.folder).out)["findings"]
+    assert [each["kind"] for each in told] == list(diagnosis.KINDS)
 
 
 def test_info_as_json_is_the_trace(call: Call, trace: Trace) -> None:

@@ -158,6 +158,7 @@ def test_a_step_turns_back_where_its_cosine_with_the_step_before_is_below_zero()
     assert flow.bounces(walk_of(places)).tolist() == [False, True, False, False, False]
     assert flow.bounces(walk_of(places, keep=("updates",))).tolist() == [False, True, False, False, False]
     assert flow.bounces(walk_of(places[:2])).tolist() == []
+    assert flow.bounces(walk_of(places), slice(1, 4)).tolist() == [True, False]  # of three steps two have one before
 
 
 def test_bounces_are_those_of_all_parameters_together() -> None:

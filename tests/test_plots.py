@@ -111,7 +111,8 @@ def test_a_figure_draws_on_the_axes_given_and_leaves_everything_else_alone(name:
 def test_without_axes_a_figure_of_slide_size_is_made(name: str, trace: Trace) -> None:
     axes = plots.FIGURES[name].draw(subject(name, trace))
     assert isinstance(axes.figure, Figure)
-    assert axes.figure.get_size_inches().tolist() == [8, 4.5]
+    wide, high = plots.FIGURES[name].times
+    assert axes.figure.get_size_inches().tolist() == pytest.approx([8 * wide, 4.5 * high])
 
 
 @pytest.mark.parametrize("name", plots.FIGURES)

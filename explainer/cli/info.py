@@ -19,13 +19,16 @@ _BLOCKS = "▁▂▃▄▅▆▇█"
 
 @click.command("info", short_help="Say what a trace holds, and what it lacks.")
 @click.argument("trace")
+@click.option("--diagnose", is_flag=True, help="Say too what is wrong with the run, if anything, by which numbers.")
 @speech.json_option
 @speech.quiet_option
-def tell(trace: str, as_json: bool, quiet: bool) -> None:
+def tell(trace: str, diagnose: bool, as_json: bool, quiet: bool) -> None:
     """Say what TRACE holds: layers with their shapes, steps, scalars, and what is missing with the reason."""
     with speech.progress(quiet=quiet) as advance:
         opened = trace_of(trace, advance)
     about = summary(opened)
+    if diagnose:
+        about["findings"] = _findings(opened)
     if as_json:
         speech.say_json(about)
     else:
@@ -67,6 +70,22 @@ def summary(trace: Trace) -> dict[str, Any]:
         "unseen": _unseen(trace),
         "notes": trace.notes,
     }
+
+
+def _findings(trace: Trace) -> list[dict[str, Any]]:
+    """Return what is wrong with a run, in JSON's types: numbers that are not finite are null."""
+    from explainer.diagnosis import findings
+
+    return [
+        {
+            "kind": each.kind,
+            "severity": each.severity,
+            "words": each.words,
+            "layer": each.layer or None,
+            "numbers": {name: value if abs(value) < float("inf") else None for name, value in each.numbers.items()},
+        }
+        for each in findings(trace)
+    ]
 
 
 def _keeps(trace: Trace, kind: str) -> bool:
@@ -147,6 +166,10 @@ def _show(trace: Trace, about: dict[str, Any]) -> None:
     _show_scalars(trace, about, console)
     _show_layers(about, console)
     _show_missing(about, console)
+    if "findings" in about:
+        console.print("\ndiagnosis", style="bold")
+        for each in about["findings"]:
+            console.print(f"{each['kind']}: {each['severity']}: {each['words']}")
 
 
 def _lesson(trace: Trace) -> str:

@@ -183,7 +183,8 @@ def draw(
     with mpl.rc_context():
         mpl.rcdefaults()
         size = STYLES[style]
-        canvas = Canvas(figsize=(size.width, size.height), layout=layout())
+        wide, high = size.width * figure.times[0], size.height * figure.times[1]
+        canvas = Canvas(figsize=(wide, high), layout=layout())
         axes = figure.draw(subject, ax=canvas.add_subplot(), style=style, **options)
         return [save(axes, output, dpi=dpi) for output in outputs]
 

@@ -15,7 +15,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.patches import Circle, FancyArrowPatch, Rectangle
 from matplotlib.text import Text
 
-from explainer.plots.style import number, points
+from explainer.plots.style import number, points, settle
 from explainer.theme import DARK, LIGHT, Theme, colour_of, contrast
 
 Array = npt.NDArray[np.float64]
@@ -203,11 +203,7 @@ def readable_on(fill: str) -> str:
 
 def sheet(ax: Axes, theme: Theme) -> Sheet:
     """Make a sheet of axes whose title has been written: their layout is settled, and nothing but ours is on them."""
-    ax.set_axis_off()
-    figure = ax.get_figure(root=True)
-    engine = figure.get_layout_engine() if figure is not None else None
-    if figure is not None and engine is not None:
-        engine.execute(figure)
+    settle(ax)
     box, em = ax.get_window_extent(), points(1)
     width, height = (side * 72 / ax.figure.dpi / em for side in (box.width, box.height))
     ax.set(xlim=(0, width), ylim=(0, height))

@@ -9,6 +9,7 @@ import math
 import textwrap
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 
 import matplotlib as mpl
@@ -51,6 +52,8 @@ STYLES = {
 # Sizes of text, as multiples of rcParams["font.size"].
 TITLE, LABEL, TICK, NOTE = 1.5, 1.15, 1.1, 1.0
 
+_BRIEF: ContextVar[bool] = ContextVar("brief", default=False)
+
 
 def points(times: float) -> float:
     """Return a size of text in points."""
@@ -59,7 +62,7 @@ def points(times: float) -> float:
 
 @contextmanager
 def canvas(
-    ax: Axes | None, theme: Theme | str | None, style: str | None = None
+    ax: Axes | None, theme: Theme | str | None, style: str | None = None, times: tuple[float, float] = (1.0, 1.0)
 ) -> Iterator[tuple[Axes, Theme]]:
     """Give the axes to draw on and their theme, and meanwhile let text have the style's size.
 
@@ -68,6 +71,7 @@ def canvas(
         theme: A theme or its name, which also colours the figure's background; None leaves the background as it is,
             and takes the theme that is legible on it.
         style: "slide", "paper" or "notebook"; None is a slide, with text of the size of rcParams["font.size"].
+        times: How much wider and higher than the style's a new figure is.
 
     Raises:
         TraceError: There is no such theme or style.
@@ -79,22 +83,32 @@ def canvas(
     if style is not None and style not in STYLES:
         raise TraceError(unknown("style", style, STYLES))
     with mpl.rc_context({"font.size": STYLES[style].font} if style else None):
-        ax = _new_axes(STYLES[style or "slide"]) if ax is None else ax
+        ax = _new_axes(STYLES[style or "slide"], times) if ax is None else ax
         if theme is not None:
             ax.figure.set_facecolor(theme.background)
         ax.set_facecolor("none")
         yield ax, theme or _legible(ax)
 
 
-def _new_axes(style: Style) -> Axes:
+def _new_axes(style: Style, times: tuple[float, float]) -> Axes:
     import matplotlib.pyplot as plt  # so that plt.show() shows it
 
-    return plt.figure(figsize=(style.width, style.height), dpi=style.dpi, layout=layout()).add_subplot()
+    size = style.width * times[0], style.height * times[1]
+    return plt.figure(figsize=size, dpi=style.dpi, layout=layout()).add_subplot()
 
 
 def layout() -> ConstrainedLayoutEngine:
     """Return what gives titles and labels their room, and leaves a margin around."""
     return ConstrainedLayoutEngine(w_pad=0.14, h_pad=0.12)
+
+
+def settle(ax: Axes) -> None:
+    """Hide axes' own lines, and let their layout be what it will be, so that lengths in them can be relied on."""
+    ax.set_axis_off()
+    figure = ax.get_figure(root=True)
+    engine = figure.get_layout_engine() if figure is not None else None
+    if figure is not None and engine is not None:
+        engine.execute(figure)
 
 
 def background(ax: Axes) -> tuple[float, float, float]:
@@ -110,6 +124,16 @@ def background(ax: Axes) -> tuple[float, float, float]:
 def _legible(ax: Axes) -> Theme:
     red, green, blue = background(ax)
     return DARK if 0.2126 * red + 0.7152 * green + 0.0722 * blue < 0.5 else LIGHT
+
+
+@contextmanager
+def brief() -> Iterator[None]:
+    """Let figures that are drawn meanwhile have small titles without lines below them: there is room for little."""
+    before = _BRIEF.set(True)
+    try:
+        yield
+    finally:
+        _BRIEF.reset(before)
 
 
 def dress(ax: Axes, theme: Theme, *, grid: bool = True) -> None:
@@ -136,12 +160,12 @@ def entitle(
     """
     size = points(NOTE)
     tell(ax, title, [*notes, *told])
-    lines = [line for note in notes if note for line in _wrapped(ax, note)]
+    lines = [] if _BRIEF.get() else [line for note in notes if note for line in _wrapped(ax, note)]
     ax.set_title(
         title,
         loc="left",
         color=theme.text,
-        fontsize=points(TITLE),
+        fontsize=points(LABEL if _BRIEF.get() else TITLE),
         fontweight="bold",
         pad=8 + 1.45 * size * (len(lines) + rows),
     )

@@ -1,0 +1,221 @@
+"""A run that was made sick is found sick by its numbers, a healthy one healthy, and what cannot be told is said."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import nn
+
+import explainer
+from explainer import diagnosis
+from explainer.diagnosis import FINE, KINDS, MILD, SEVERE, UNKNOWN, Finding, findings, verdict
+from explainer.trace import Trace
+
+INPUTS = torch.randn(24, 6, generator=torch.Generator().manual_seed(0))
+LABELS = (INPUTS[:, 0] > 0).long()
+
+
+def record(
+    model: nn.Module, *, rate: float = 0.5, steps: int = 12, every: int = 1, log: bool = True, **options: Any
+) -> Trace:
+    """Train a classifier of two classes on all examples at every step."""
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=rate)
+    watched = {"criterion": criterion} if log else {}
+    with explainer.record(model, optimizer=optimizer, every=every, examples=None, **watched, **options) as recorder:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            criterion(model(INPUTS), LABELS).backward()
+            optimizer.step()
+    return recorder.trace
+
+
+def chain(act: type[nn.Module], depth: int = 2, width: int = 12, scale: float | None = None) -> nn.Sequential:
+    torch.manual_seed(0)
+    widths = [6, *[width] * depth]
+    layers = [each for a, b in itertools.pairwise(widths) for each in (nn.Linear(a, b), act())]
+    model = nn.Sequential(*layers, nn.Linear(width, 2))
+    for module in model if scale is not None else ():
+        if isinstance(module, nn.Linear):
+            nn.init.normal_(module.weight, std=scale)
+    return model
+
+
+def of_kind(trace: Trace, kind: str) -> Finding:
+    (found,) = (each for each in findings(trace) if each.kind == kind)
+    return found
+
+
+@pytest.fixture(scope="module")
+def healthy() -> Trace:
+    return record(chain(nn.Tanh))
+
+
+@pytest.fixture(scope="module")
+def deep_sigmoid() -> Trace:
+    return record(chain(nn.Sigmoid, 8))
+
+
+def test_a_healthy_run_has_no_finding(healthy: Trace) -> None:
+    found = findings(healthy)
+    assert [each.kind for each in found] == list(KINDS)
+    assert {each.severity for each in found} == {FINE}
+    assert verdict(found) == "Nothing wrong was found."
+
+
+def test_in_a_deep_network_of_sigmoids_the_gradient_vanishes(deep_sigmoid: Trace) -> None:
+    found = of_kind(deep_sigmoid, "vanishing")
+    norms = deep_sigmoid.statistics["gradients"]
+    ratio = float(np.median(norms["0"]["norm"] / norms["16"]["norm"]))
+    assert (found.severity, found.layer) == (SEVERE, "0")
+    assert found.numbers["first / last"] == pytest.approx(ratio, rel=1e-12) and ratio < 1e-3
+    assert found.numbers["per layer"] == pytest.approx(ratio ** (1 / 16), rel=1e-12)
+    assert f"{ratio:.2g}".replace("e-0", "e−") in found.words
+
+
+def test_a_network_that_stays_at_the_loss_of_who_knows_nothing_does_not_learn(deep_sigmoid: Trace) -> None:
+    found = of_kind(deep_sigmoid, "not learning")
+    assert found.severity == SEVERE
+    assert found.numbers["knowing nothing"] == pytest.approx(np.log(2))
+    assert found.words.endswith("and who knows nothing has 0.693")
+    assert verdict(findings(deep_sigmoid)).startswith("Found: vanishing, not learning")
+
+
+def test_a_huge_initialisation_makes_the_gradient_explode() -> None:
+    trace = record(chain(nn.ReLU, 8, scale=3.0), rate=0.0)
+    found = of_kind(trace, "exploding")
+    assert found.severity == SEVERE
+    assert found.numbers["first / last"] > 1e3
+
+
+def test_gradients_that_are_no_numbers_are_found_where_they_begin() -> None:
+    found = of_kind(record(chain(nn.ReLU), rate=1e30, steps=6), "exploding")
+    assert found.severity == SEVERE
+    assert found.words.startswith("gradients are infinite or NaN from step 1 on")
+
+
+def test_a_huge_initialisation_saturates_what_squashes() -> None:
+    trace = record(chain(nn.Tanh, scale=30.0), rate=0.0)
+    found = of_kind(trace, "saturated")
+    shares = {
+        name: np.mean([np.mean(np.abs(trace.activations[name][step]) > 0.9) for step in range(8, 12)])
+        for name in ("1", "3")
+    }
+    assert found.severity == SEVERE
+    assert found.numbers["share"] == pytest.approx(max(shares.values()))
+    assert found.layer == max(shares, key=lambda name: shares[name])
+
+
+def test_a_bias_of_minus_ten_kills_relus() -> None:
+    model = chain(nn.ReLU)
+    with torch.no_grad():
+        model[2].bias.fill_(-10)
+    found = of_kind(trace := record(model), "dead")
+    assert (found.severity, found.layer, found.numbers["share"]) == (SEVERE, "3", 1.0)
+    assert found.words.startswith("100% of the 12 units of layer 3 say the same to each of")
+    assert of_kind(trace, "vanishing").words == ("no gradient reaches layer 0: it is exactly 0, and not so at layer 4")
+
+
+def test_dead_relus_are_found_by_statistics_where_activations_were_not_kept() -> None:
+    model = chain(nn.ReLU)
+    with torch.no_grad():
+        model[2].bias.fill_(-10)
+    found = of_kind(record(model, keep=()), "dead")
+    assert (found.severity, found.words) == (SEVERE, "every value of layer 3 is 0 for the whole batch at step 11")
+
+
+def parabola(rate: float) -> Trace:
+    """Walk down w² from 1: each step multiplies w by 1 − 2 · rate."""
+    model, criterion = nn.Linear(1, 1, bias=False), nn.MSELoss()
+    nn.init.ones_(model.weight)
+    optimizer = torch.optim.SGD(model.parameters(), lr=rate)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        for _ in range(20):
+            optimizer.zero_grad()
+            criterion(model(torch.ones(1, 1)), torch.zeros(1, 1)).backward()
+            optimizer.step()
+    return recorder.trace
+
+
+def test_too_large_a_learning_rate_bounces() -> None:
+    found = of_kind(parabola(1.01), "bouncing")
+    assert (found.severity, found.numbers["turned back"], found.numbers["loss rose"]) == (SEVERE, 1.0, 1.0)
+    assert found.words == "100% of steps 0 to 19 turn back, and after 100% of them the loss is higher"
+
+
+@pytest.mark.parametrize(("rate", "turned"), [(0.1, 0.0), (0.9, 1.0)])
+def test_steps_that_turn_back_and_still_arrive_are_no_illness(rate: float, turned: float) -> None:
+    found = of_kind(parabola(rate), "bouncing")
+    assert (found.severity, found.numbers["turned back"]) == (FINE, turned)
+
+
+def test_a_learning_rate_of_zero_does_not_learn_and_moves_nothing() -> None:
+    found = of_kind(record(chain(nn.Tanh), rate=0.0), "not learning")
+    assert found.severity == SEVERE
+    assert found.numbers["fallen"] == 0 and found.numbers["moves"] == 0
+    assert "no step moves a weight" in found.words
+
+
+def test_a_loss_that_is_no_number_is_not_learning() -> None:
+    found = of_kind(record(chain(nn.ReLU), rate=1e30, steps=6), "not learning")
+    assert found.severity == SEVERE
+    assert found.words.startswith("the loss is no finite number from step ")
+
+
+def test_what_a_trace_lacks_cannot_be_told_with_the_reason() -> None:
+    found = {each.kind: each for each in findings(record(chain(nn.Tanh), keep=()))}
+    assert found["vanishing"].severity == FINE  # statistics are always there
+    for kind, reason in (
+        ("dead", 'record with keep=("activations", …)'),
+        ("saturated", 'activations of 1 were not kept: record with keep=("activations", …)'),
+        ("bouncing", "keeps no updates"),
+    ):
+        assert found[kind].severity == UNKNOWN
+        assert found[kind].words.startswith("cannot be told: ") and reason in found[kind].words
+    assert verdict(found.values()) == "Nothing wrong was found; cannot be told: dead, saturated, bouncing."
+
+
+def test_steps_with_gaps_between_them_say_nothing_of_bouncing() -> None:
+    found = of_kind(record(chain(nn.Tanh), every=3), "bouncing")
+    assert found.severity == UNKNOWN
+    assert "it takes 9 recorded steps that follow each other: record every step, every=1" in found.words
+
+
+def test_the_last_steps_that_follow_each_other_are_judged_for_bouncing() -> None:
+    trace = record(chain(nn.Tanh), steps=30, every=lambda step: step < 12 or step % 5 == 0)  # type: ignore[arg-type]
+    assert of_kind(trace, "bouncing").words.startswith("0% of steps 0 to 11 turn back")  # step 10 is one of them
+
+
+def test_without_a_loss_it_cannot_be_told_whether_a_run_learns() -> None:
+    found = of_kind(record(chain(nn.Tanh), log=False), "not learning")
+    assert found.severity == UNKNOWN
+    assert "no loss was recorded: record with criterion=criterion" in found.words
+
+
+def test_one_step_tells_of_gradients_only() -> None:
+    found = {each.kind: each.severity for each in findings(record(chain(nn.Tanh), steps=1))}
+    assert found["vanishing"] == FINE
+    assert found["bouncing"] == found["not learning"] == UNKNOWN
+
+
+def test_an_output_that_is_sure_is_not_saturated() -> None:
+    model = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid())
+    nn.init.constant_(model[0].weight, 50.0)
+    with explainer.record(model, criterion=(criterion := nn.BCELoss())) as recorder:
+        criterion(model(torch.ones(2, 1)), torch.ones(2, 1)).backward()
+        recorder.step()
+    assert of_kind(recorder.trace, "saturated").severity == FINE
+
+
+def test_the_verdict_names_the_worst_first() -> None:
+    found = [Finding("vanishing", MILD, ""), Finding("dead", SEVERE, ""), Finding("bouncing", UNKNOWN, "")]
+    assert verdict(found) == "Found: dead, vanishing (mild); cannot be told: bouncing."
+    assert verdict(found[2:]) == "Nothing can be told; cannot be told: bouncing."
+
+
+def test_thresholds_stand_in_the_open() -> None:
+    assert diagnosis.VANISHING == (1e-2, 1e-3)
+    assert diagnosis.EXPLODING == (1e2, 1e3)

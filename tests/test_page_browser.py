@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -15,7 +16,7 @@ from surfaces import make_surface, make_walk
 from torch import nn
 
 import explainer
-from explainer import lessons
+from explainer import lessons, theme
 from explainer.page import make_page
 from explainer.stages import stages
 from explainer.surface import Surface
@@ -136,6 +137,32 @@ def test_every_unit_has_its_recorded_activation_and_gradient(index: int, visit: 
                 seen += 1
     assert seen == len(shown) == 16 + 16 + 10
     assert visit.numbers("network")["network.loss"] == digits.scalars["loss"][index]
+
+
+def test_a_fill_is_the_themes_colour_of_the_number_and_a_ring_as_wide_as_its_gradient(
+    visit: Visit, digits: Trace
+) -> None:
+    visit.show(9)
+    found = visit.page.evaluate(
+        """() => [...document.querySelectorAll('#network g[data-of^="network.5."]')].map(unit => [
+        getComputedStyle(unit.querySelector('.unit')).fill,
+        parseFloat(getComputedStyle(unit.querySelector('.ring')).strokeWidth),
+        getComputedStyle(unit.querySelector('.ring')).strokeDasharray])"""
+    )
+    values = np.exp(np.asarray(digits.activations["5"])[:, 0].astype(np.float64))
+    gradients = digits.gradients["5"][9][0]
+    for unit, (fill, width, dash) in enumerate(found):
+        share = round(64 * values[9, unit] / values.max()) / 64
+        wanted = theme.blend(theme.LIGHT.zero, theme.POSITIVE, share)
+        assert np.allclose([int(part) for part in re.findall(r"\d+", fill)], theme_rgb(wanted), atol=1)
+        size = abs(gradients[unit]) / np.abs(gradients).max()
+        assert width == pytest.approx(0.4 + 3.4 * size if size else 0, abs=0.051)
+        assert (dash != "none") == (gradients[unit] < 0)
+    assert len({fill for fill, *_ in found}) > 3
+
+
+def theme_rgb(colour: str) -> list[int]:
+    return [int(colour[at : at + 2], 16) for at in (1, 3, 5)]
 
 
 @pytest.mark.parametrize("index", STEPS.values(), ids=STEPS)

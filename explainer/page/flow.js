@@ -46,7 +46,7 @@ export function flowView(lesson, store, picture) {
   /** All steps at once: a row for each layer, the last one above, as bright as its gradient is large. */
   function heat({ norms, layers, low, high }) {
     const steps = run().steps.values;
-    const rows = Math.max(4, Math.min(24, 190 / layers.length));
+    const rows = Math.max(1.5, Math.min(24, 170 / layers.length));
     const height = Math.round(rows * layers.length);
     const [left, right] = [MARGIN.left, width - MARGIN.right];
     const pen = penOf(history, width, height);

@@ -76,7 +76,7 @@ function header(lesson, store) {
     say("about", { model: model.type, parameters: model.parameters.toLocaleString("en") }),
     model.criterion && model.optimizer ? say("about_criterion", { criterion: model.criterion, optimizer: model.optimizer }) : "",
     model.data,
-    say("about_steps", { count: recorded, first: steps.values[0], last: steps.values.at(-1) }),
+    say("about_steps", { count: recorded.toLocaleString("en"), first: steps.values[0], last: steps.values.at(-1) }),
   ];
   return html(
     "header",

@@ -15,7 +15,7 @@ const BOTTOM = 60;
 const RIGHT = 150; // room for classes' names and the loss
 const FEW = 2; // layers of a column that are named one by one
 const ROOMY = 46; // pixels from one unit to the next, from which on its numbers are written
-const NARROWEST = 62; // pixels from one column to the next
+const NARROWEST = 84; // pixels from one column to the next
 
 export function networkView(lesson, store, picture) {
   const values = html("p", { class: "values" });
@@ -37,7 +37,7 @@ export function networkView(lesson, store, picture) {
     lit = [];
     if (net().missing !== undefined || width === 0) return;
     const { columns, edges } = net();
-    const across = Math.max(width, NARROWEST * (columns.length + 0.7));
+    const across = Math.max(width, NARROWEST * (columns.length - 1) + RIGHT);
     scroller.tabIndex = across > width ? 0 : -1;
     drawing.setAttribute("width", across);
     stack.style.width = `${across}px`;
@@ -99,7 +99,10 @@ function placesOf(column, index, count, across) {
   const units = column.drawn.values.length;
   const room = HEIGHT - TOP - BOTTOM;
   const x = 34 + ((across - RIGHT) * index) / Math.max(1, count - 1) + (count === 1 ? across / 3 : 0);
-  if (column.picture) return { x: x + 24, ys: [TOP + room / 2], r: 52, picture: true };
+  if (column.picture) {
+    const r = across / count < 150 ? 24 : 52;
+    return { x: x + r - 28, ys: [TOP + room / 2], r, picture: true };
+  }
   const spacing = Math.min(room / units, 66);
   const told = spacing >= ROOMY && across / count > 150; // room for the numbers themselves
   const r = told ? 21 : Math.max(3.5, Math.min(11, spacing * 0.36));

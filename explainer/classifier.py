@@ -79,6 +79,11 @@ def read_classifier(trace: Trace, name: str = "") -> Classifier:
     if not len(trace):
         raise TraceError(f"{called} holds no step: nothing was recorded")
     layer, raw = probe_layer(trace), np.asarray(probe.targets)
+    if layer not in probe.activations:
+        raise TraceError(
+            f"{called} has a probe, but what the network made of the probe was not kept: record with "
+            'keep=("activations",) or more'
+        )
     check_judged(trace, layer, called)
     outputs = probe.activations[layer]
     first = outputs[0]

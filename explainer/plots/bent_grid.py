@@ -158,8 +158,8 @@ def answered(trace: Trace, index: int, plane: Plane, layer: str, across: Floats,
         TraceError: They cannot be worked out.
     """
     space = np.stack(np.meshgrid(across, up), axis=-1).reshape(-1, 2)
-    rest = forward(trace, index, space, after=layer)
-    return probabilities_of(trace, plane.layer, rest[plane.layer])[0].reshape(len(up), len(across), -1)
+    scores = space if layer == plane.layer else forward(trace, index, space, after=layer)[plane.layer]
+    return probabilities_of(trace, plane.layer, scores)[0].reshape(len(up), len(across), -1)
 
 
 def _draw_grid(ax: Axes, grid: Floats, theme: Theme) -> None:

@@ -135,12 +135,12 @@ def _judge(ax: Axes, left: float, seen: Scores, axis: int, theme: Theme) -> None
     ax.text(left - 0.05, 0.965, words, va="center", color=colour, fontsize=points(LABEL), fontweight="bold", **style)
     first, now = losses_along(seen, 0, axis), losses_along(seen, 1, axis)
     ax.text(left - 0.05, 0.095, f"loss {number(now)}", va="center", color=theme.text, fontsize=points(LABEL), **style)
-    near = _near(first, seen, axis)
-    ax.text(left - 0.05, 0.02, f"at step {seen.steps[0]}: {number(first)}{near}", va="center", color=theme.text,
-            fontsize=points(LABEL), fontweight="bold" if near else "normal", **style)  # fmt: skip
+    beside = near(first, seen, axis)
+    ax.text(left - 0.05, 0.02, f"at step {seen.steps[0]}: {number(first)}{beside}", va="center", color=theme.text,
+            fontsize=points(LABEL), fontweight="bold" if beside else "normal", **style)  # fmt: skip
 
 
-def _near(loss: float, seen: Scores, axis: int) -> str:
+def near(loss: float, seen: Scores, axis: int) -> str:
     """Say of how many shares a loss is the logarithm, if it is near it."""
     many, what = (len(seen.classes), "classes") if axis else (len(seen.targets[0]), "examples")
     return f" ≈ ln {many} ({what}) = {math.log(many):.2f}" if abs(loss - math.log(many)) < 0.1 else ""

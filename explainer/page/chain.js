@@ -109,8 +109,9 @@ function fraction(over, under, kind) {
 }
 
 function head() {
-  const cells = [["chain.unit_head", ""], ["chain.incoming", "gradient"], ["chain.local", "local"], ["chain.outgoing", "gradient"], ["chain.recorded", ""]];
-  return html("thead", {}, html("tr", {}, cells.map(([key, kind], place) => (place ? html("th", { scope: "col", class: kind }, say(key)) : html("td")))));
+  const product = html("th", { scope: "col" }, html("span", { class: "gradient" }, say("chain.incoming")), " × ", html("span", { class: "local" }, say("chain.local")));
+  const others = [["chain.outgoing", "gradient"], ["chain.recorded", ""]].map(([key, kind]) => html("th", { scope: "col", class: kind }, say(key)));
+  return html("thead", {}, html("tr", {}, html("td"), product, others));
 }
 
 function termCount(operation, table) {
@@ -135,7 +136,7 @@ function productRow(operation, table, row, several) {
     "tr",
     {},
     html("th", { scope: "row" }, rowName(operation, table, row)),
-    html("td", { colspan: 2 }, html("ul", { class: many ? "sum" : "sum one" }, products)),
+    html("td", {}, html("ul", { class: many ? "sum" : "sum one" }, products)),
     html("td", {}, "= ", total),
     html("td", {}, recorded),
   );

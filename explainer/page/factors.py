@@ -22,8 +22,9 @@ if TYPE_CHECKING:
     from explainer.page.shown import Shown
     from explainer.trace import Trace
 
-FEW = 10  # numbers of which all are shown
-MOST_ROWS, MOST_TERMS = 6, 4  # of more numbers: those with the largest gradients, and the largest terms of each
+FEW = 10  # numbers of which all are shown; of more, MOST_ROWS: those with the largest gradients
+MOST_ROWS = 6
+MOST_TERMS = 4  # of each sum: its largest
 MOST_OPERATIONS = 24
 MOST_NUMBERS = 52_000  # on a page: of a network with more in a step, every n-th step is shown
 SAMPLED = 8  # steps that decide which these are
@@ -117,7 +118,7 @@ class Table:
     def _choose(self, worked: Sequence[Operation]) -> None:
         """Choose the products that are shown: those that are largest over the steps."""
         products = [np.multiply(*self._terms(each, each.incoming)) for each in worked]
-        self.of = np.stack([_largest(row, MOST_TERMS) for row in np.mean(np.abs(products), axis=0)])
+        self.of = np.stack([_largest(row, MOST_TERMS, MOST_TERMS) for row in np.mean(np.abs(products), axis=0)])
 
     def _incoming(self, trace: Trace, index: int, worked: Operation) -> Array:
         if worked.name == "loss":
@@ -191,8 +192,8 @@ class ToParameter(Table):
         return np.asarray(recorded[tuple(self.rows.T)])
 
 
-def _largest(sizes: Array, most: int) -> Array:
+def _largest(sizes: Array, most: int, few: int = FEW) -> Array:
     """Return the places of all numbers where they are few, else of the largest, in their order."""
-    if len(sizes) <= FEW:
+    if len(sizes) <= few:
         return np.arange(len(sizes))
     return np.sort(np.argsort(-np.nan_to_num(sizes), kind="stable")[:most])

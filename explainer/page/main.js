@@ -18,7 +18,7 @@ import { say, speak, tellAllDigits } from "./words.js";
 
 const VIEWS = [
   ["runs", runsView, false], ["loss", lossView, false], ["digit", digitView, false], ["network", networkView, true],
-  ["flow", flowView, false], ["chain", chainView, false], ["surface", surfaceView, true],
+  ["flow", flowView, false], ["chain", chainView, true], ["surface", surfaceView, true],
 ];
 
 async function begin() {

@@ -255,6 +255,30 @@ def test_of_a_large_layer_the_largest_products_are_shown_and_the_rest_is_told(vi
     assert row == 5
 
 
+def test_who_wants_all_digits_reads_them(opened: Callable[..., Visit], small_page: Path, small: Trace) -> None:
+    found = opened(small_page)
+    found.show(7)
+    loss = found.page.locator('[data-of="clock.loss"]')
+    assert len(loss.inner_text()) < 8
+    found.page.get_by_role("button", name="All digits").click()
+    assert float(loss.inner_text()) == small.scalars["loss"][7]
+    found.show(8)
+    assert float(loss.inner_text()) == small.scalars["loss"][8]
+    loss.hover()
+    assert loss.get_attribute("title") == repr(float(small.scalars["loss"][8]))
+    found.page.get_by_role("button", name="All digits").click()
+    assert len(loss.inner_text()) < 8
+
+
+def test_a_number_of_float32_is_read_back_as_it_from_the_fewest_digits(visit: Visit, digits: Trace) -> None:
+    visit.show(9)
+    loss = visit.page.locator('[data-of="clock.loss"]')
+    loss.hover()
+    recorded = np.float32(digits.scalars["loss"][9])
+    assert np.float32(loss.get_attribute("title")) == recorded
+    assert len(str(loss.get_attribute("title"))) <= 11
+
+
 # Nothing from outside
 
 

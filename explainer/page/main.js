@@ -14,7 +14,7 @@ import { networkView } from "./network.js";
 import { runsView } from "./runs.js";
 import { createStore } from "./store.js";
 import { surfaceView } from "./surface.js";
-import { say, speak, tellAllDigits } from "./words.js";
+import { say, speak, tellAllDigits, writeAllDigits } from "./words.js";
 
 const VIEWS = [
   ["runs", runsView, false], ["loss", lossView, false], ["digit", digitView, false], ["network", networkView, true],
@@ -82,7 +82,7 @@ function header(lesson, store) {
     "header",
     {},
     html("div", {}, html("h1", {}, lesson.title), html("p", { class: "about" }, said.filter(Boolean).join(" · "))),
-    schemes(store),
+    html("div", { class: "switches" }, allDigits(), schemes(store)),
     stride > 1 ? html("p", { class: "thinned" }, say("thinned", { stride, shown: steps.values.length, recorded })) : null,
     model.finished ? null : html("p", { class: "thinned" }, say("unfinished")),
   );
@@ -96,6 +96,16 @@ function footer(lesson) {
     html("p", {}, `${say("recorded")} `, html("span", { class: "keys" }, say("keys"))),
     films.length ? html("nav", { "aria-label": say("films") }, html("span", {}, say("films")), html("ul", {}, films)) : null,
   );
+}
+
+function allDigits() {
+  const button = html("button", { type: "button", class: "digits", "aria-pressed": "false" }, say("digits"));
+  button.addEventListener("click", () => {
+    const wanted = button.getAttribute("aria-pressed") === "false";
+    button.setAttribute("aria-pressed", String(wanted));
+    writeAllDigits(wanted);
+  });
+  return button;
 }
 
 function schemes(store) {

@@ -62,17 +62,28 @@ export function digits(value, single) {
   return String(Number(value.toPrecision(9)));
 }
 
-/** Write a number into an element: few digits for the eye, all of them for who asks. */
-export function write(element, value, single = false, shown = number(value)) {
+let whole = false; // whether all digits are written
+
+/** Write a number into an element: few digits for the eye, or all of them for who asked. */
+export function write(element, value, single = false, short = number(value)) {
+  const shown = whole && element instanceof HTMLElement ? digits(value, single) : short;
   if (element.lastShown !== shown) element.textContent = element.lastShown = shown;
   element.setAttribute("data-value", value);
-  element.single = single;
+  Object.assign(element, { single, short });
 }
 
-/** Show all digits of a number that is pointed at. */
+/** Write all digits of every number, or few again. */
+export function writeAllDigits(wanted) {
+  whole = wanted;
+  for (const element of document.querySelectorAll("data[data-value]")) {
+    write(element, Number(element.dataset.value), element.single, element.short);
+  }
+}
+
+/** Tell all digits of a number that is pointed at. */
 export function tellAllDigits() {
   document.addEventListener("pointerover", ({ target }) => {
-    const element = target instanceof Element ? target.closest("[data-value]") : null;
-    if (element instanceof HTMLElement) element.title = digits(Number(element.dataset.value), element.single);
+    const element = target instanceof Element ? target.closest("data[data-value]") : null;
+    if (element) element.title = digits(Number(element.dataset.value), element.single);
   });
 }

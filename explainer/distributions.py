@@ -6,13 +6,10 @@ together without a look at the values first.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
-
-from explainer.errors import TraceError
 
 Floats = npt.NDArray[np.float64]
 Counts = npt.NDArray[np.int64]
@@ -32,6 +29,7 @@ class Distribution:
         zeros: Values that are exactly 0. Among magnitudes they have no bin, else they are counted in theirs too.
         nonfinite: Values that are infinite or NaN; no bin holds them.
         size: All values there were.
+        median: Of the finite values, itself and not its bin's; of magnitudes that of those that are not 0.
     """
 
     edges: Floats
@@ -39,6 +37,7 @@ class Distribution:
     zeros: int
     nonfinite: int
     size: int
+    median: float = float("nan")
 
     @property
     def held(self) -> int:
@@ -93,8 +92,9 @@ def magnitudes(values: npt.ArrayLike) -> Distribution:
     places = np.floor((np.log10(size[size > 0]) - _LOWEST) * _DECADE).astype(np.int64)
     count = len(MAGNITUDES) - 1
     inside = places[(places >= 0) & (places < count)]
-    zeros = len(size) - np.count_nonzero(size)
-    return Distribution(MAGNITUDES, np.bincount(inside, minlength=count), zeros, flat.size - len(size), flat.size)
+    zeros = len(size) - int(np.count_nonzero(size))
+    counts, lost = np.bincount(inside, minlength=count), flat.size - len(size)
+    return Distribution(MAGNITUDES, counts, zeros, lost, flat.size, _median(size[size > 0]))
 
 
 def spread(values: npt.ArrayLike, edges: npt.ArrayLike) -> Distribution:
@@ -107,25 +107,9 @@ def spread(values: npt.ArrayLike, edges: npt.ArrayLike) -> Distribution:
     flat, edges = np.asarray(values).ravel(), np.asarray(edges, np.float64)
     known = flat[np.isfinite(flat)].astype(np.float64)
     counts = np.histogram(known, bins=len(edges) - 1, range=(edges[0], edges[-1]))[0]
-    zeros = len(known) - np.count_nonzero(known)
-    return Distribution(edges, counts.astype(np.int64), zeros, flat.size - len(known), flat.size)
+    zeros = len(known) - int(np.count_nonzero(known))
+    return Distribution(edges, counts.astype(np.int64), zeros, flat.size - len(known), flat.size, _median(known))
 
 
-def together(distributions: Sequence[Distribution]) -> Distribution:
-    """Count several tensors' values as one's.
-
-    Raises:
-        TraceError: There are none, or their bins differ.
-    """
-    if not distributions:
-        raise TraceError("no distribution was given, and together they have no bins: give one or more")
-    first = distributions[0]
-    if any(not np.array_equal(each.edges, first.edges) for each in distributions):
-        raise TraceError("distributions with different bins cannot be counted together: count all between one's edges")
-    return Distribution(
-        first.edges,
-        np.sum([each.counts for each in distributions], axis=0),
-        sum(each.zeros for each in distributions),
-        sum(each.nonfinite for each in distributions),
-        sum(each.size for each in distributions),
-    )
+def _median(values: Floats) -> float:
+    return float(np.median(values)) if values.size else float("nan")

@@ -13,6 +13,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explainer.errors import TraceError, unknown
+from explainer.thinning import bins
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
@@ -76,6 +77,24 @@ def _moves(updates: dict[str, Any], name: str) -> bool:
         return False
     columns = updates[name]
     return bool((np.nan_to_num(columns["norm"]) > 0).any() or (np.nan_to_num(columns["nonfinite"]) > 0).any())
+
+
+def stretched(steps: npt.ArrayLike, values: Floats, most: int) -> tuple[Floats, Floats]:
+    """Return at most so many stretches of a long run, with what is usual in each and how far it goes.
+
+    Args:
+        steps: (step,) and `values` (step,) of one row, of which those that are not above 0 do not count.
+
+    Returns:
+        (stretch,) the middle step of each, and (3, stretch) its lowest, its median and its highest ratio; NaN where a
+        stretch has none.
+    """
+    places, found = [], []
+    for part in bins(len(values), most):
+        known = values[part][values[part] > 0]
+        places.append(float(np.mean(np.asarray(steps)[part][[0, -1]])))
+        found.append(np.quantile(known, (0, 0.5, 1)) if len(known) else np.full(3, np.nan))
+    return np.array(places), np.array(found).reshape(-1, 3).T
 
 
 def _owner(trace: Trace, parameter: str, per: str) -> str:

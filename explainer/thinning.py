@@ -48,22 +48,39 @@ def envelope(x: npt.ArrayLike, y: npt.ArrayLike, most: int = 1000) -> tuple[Floa
 def layer_groups(layers: Sequence[str], most: int) -> list[tuple[str, list[int]]]:
     """Return layers in at most so many groups, by what their names share: "layer3.0.conv1" goes to "layer3".
 
-    Only layers that follow each other become a group, so that the order of the forward pass stays.
+    Only layers that follow each other become a group, so that the order of the forward pass stays. Where names would
+    leave too few groups to tell anything, neighbours are joined instead, and named by the first and the last.
 
     Returns:
         Each group's name and the places of its layers; one layer each, under its own name, where there are few.
     """
-    if len(layers) <= most:
-        return [(name, [place]) for place, name in enumerate(layers)]
+    finer = [(name, [place]) for place, name in enumerate(layers)]
+    if len(finer) <= most:
+        return finer
     parts = [name.partition(":")[0].split(".") for name in layers]
     for depth in range(max(map(len, parts)) - 1, 0, -1):
         groups = _following([".".join(part[:depth]) for part in parts])
-        if len(groups) <= most:
+        if most / 3 < len(groups) <= most:
             return groups
-    return [
-        (f"{layers[part.start]} … {layers[part.stop - 1]}", list(range(part.start, part.stop)))
-        for part in bins(len(layers), most)
-    ]
+        if len(groups) <= most:
+            break
+        finer = groups
+    return [_joined(finer[part]) for part in bins(len(finer), most)]
+
+
+def _joined(groups: list[tuple[str, list[int]]]) -> tuple[str, list[int]]:
+    """Return groups that follow each other as one; of the last's name only where it differs from the first's."""
+    first, last = (groups[end][0].split(".") for end in (0, -1))
+    places = [place for _, part in groups for place in part]
+    if len(groups) == 1:
+        return groups[0]
+    return f"{groups[0][0]} … {'.'.join(_beyond(first, last))}", places
+
+
+def _beyond(first: Sequence[str], last: Sequence[str]) -> list[str]:
+    """Return the parts of a name from the first on that differs from another's."""
+    shared = next((at for at, (a, b) in enumerate(zip(first, last, strict=False)) if a != b), 0)
+    return list(last[shared:])
 
 
 def _following(names: Sequence[str]) -> list[tuple[str, list[int]]]:

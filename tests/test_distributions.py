@@ -5,8 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from explainer.distributions import MAGNITUDES, magnitudes, spread, together
-from explainer.errors import TraceError
+from explainer.distributions import MAGNITUDES, magnitudes, spread
 
 VALUES = np.random.default_rng(0).normal(size=(8, 50)).astype(np.float32) * 10.0 ** np.arange(-5, 3).reshape(-1, 1)
 
@@ -66,14 +65,8 @@ def test_a_part_in_fewer_bins_holds_the_same_values() -> None:
     assert 0 < whole.between(-1, 0, 20).held < whole.held
 
 
-def test_several_tensors_together_are_counted_as_one() -> None:
-    both = together([magnitudes(VALUES[:3]), magnitudes(VALUES[3:])])
-    assert both.counts.tolist() == magnitudes(VALUES).counts.tolist()
-    assert both.size == VALUES.size
-
-
-def test_different_bins_cannot_be_counted_together() -> None:
-    with pytest.raises(TraceError, match="different bins cannot be counted together"):
-        together([spread(VALUES, [0, 1]), spread(VALUES, [0, 2])])
-    with pytest.raises(TraceError, match="no distribution was given"):
-        together([])
+def test_the_median_is_that_of_the_values_themselves() -> None:
+    assert magnitudes(VALUES).median == np.median(np.abs(VALUES.astype(np.float64)))
+    assert magnitudes(np.array([0, -1.0, 1.0, np.inf])).median == 1
+    assert spread(VALUES, [-1, 0, 1]).median == np.median(VALUES.astype(np.float64))
+    assert np.isnan(magnitudes(np.zeros(3)).median)

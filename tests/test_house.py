@@ -45,7 +45,7 @@ explainer/choosing.py            |                                              
 explainer/distributions.py       | numpy                                                      |
 explainer/histories.py           | numpy trace flow thinning                                  |
 explainer/lifetimes.py           | numpy trace choosing saturation thinning units             |
-explainer/ratios.py              | numpy trace                                                |
+explainer/ratios.py              | numpy trace thinning                                       |
 explainer/saturation.py          | numpy trace architecture                                   |
 explainer/weights.py             | numpy trace architecture saturation                        |
 explainer/baseline.py            | trace                                                      |
@@ -89,7 +89,7 @@ explainer/plots/graph_of_chain.py | matplotlib numpy theme symbols factors      
 explainer/plots/factors_in_a_row.py | numpy theme architecture symbols factors                |
 explainer/plots/mathematics.py   | symbols operations                                         |
 explainer/plots/areas_of_dead_units.py | matplotlib numpy theme thinning histories lifetimes        |
-explainer/plots/curves_of_ratios.py | matplotlib numpy theme thinning ratios                     |
+explainer/plots/curves_of_ratios.py | matplotlib numpy theme ratios                              |
 explainer/plots/map_of_gradients.py | matplotlib numpy theme thinning histories                  |
 explainer/plots/pictures_of_weights.py | matplotlib numpy theme weights                             |
 explainer/plots/ridges_of_activations.py | matplotlib numpy theme thinning distributions saturation choosing |

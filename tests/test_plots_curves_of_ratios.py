@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from drawn import assert_legible, written
 from matplotlib.axes import Axes
+from matplotlib.collections import FillBetweenPolyCollection
 from matplotlib.colors import to_hex
 from synthetic import small_run, synthetic
 
@@ -99,13 +100,16 @@ def test_two_hundred_layers_go_from_the_first_colour_to_the_last() -> None:
     assert_legible(axes)
 
 
-def test_of_a_hundred_thousand_steps_no_peak_is_lost_and_that_is_said() -> None:
-    ratios = np.full((2, 100_000), 1e-3)
+def test_of_a_hundred_thousand_steps_the_medians_are_drawn_in_a_band_that_holds_every_peak() -> None:
+    ratios = np.full((2, 100_000), 1e-3) * (1 + np.arange(100_000) % 3)
     ratios[1, 54_321] = 0.9
     axes = plots.update_ratios(of_ratios(ratios))
-    first, second = curves(axes).values()
-    assert len(second) <= 800 and second.max() == 0.9 and first.max() == 1e-3
-    assert "of each stretch of steps the lowest and the highest" in written(axes)
+    for row, drawn in enumerate(curves(axes).values()):
+        assert drawn.tolist() == [np.median(part) for part in np.split(ratios[row], 200)]
+    bands = [area for area in axes.collections if isinstance(area, FillBetweenPolyCollection)]
+    assert [area.get_paths()[0].vertices[:, 1].max() for area in bands] == [3e-3, 0.9]
+    assert axes.get_ylim()[1] > 0.9
+    assert "of 500 steps each the median, the band from the lowest to the highest" in written(axes)
 
 
 def test_a_step_that_does_not_move_is_a_gap_and_what_never_moved_is_named() -> None:

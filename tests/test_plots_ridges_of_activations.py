@@ -54,6 +54,14 @@ def test_a_ridge_is_the_histogram_of_a_layers_kept_activations(step: int, runs: 
             assert_is_histogram_of(area, row, values[values != 0] if layer == "2" else values)
 
 
+def test_the_line_in_a_ridge_is_its_median_and_so_are_the_words(runs: dict[str, Trace]) -> None:
+    axes = plots.activations(runs["Sigmoid"], layers=["1", "2"])
+    medians = [np.median(runs["Sigmoid"].activations[layer][-1].astype(np.float64)) for layer in ("1", "2")]
+    drawn = [line.get_xdata()[0] for line in axes.get_lines() if len(line.get_ydata()) == 2][:2]
+    np.testing.assert_allclose(drawn, medians)
+    assert all(f"{plots.style.number(float(median))} in" in plots.describe(axes) for median in medians)
+
+
 def test_a_relus_zeros_are_those_of_the_whole_batch(runs: dict[str, Trace]) -> None:
     trace = runs["ReLU"]
     axes = plots.activations(trace, step=3)

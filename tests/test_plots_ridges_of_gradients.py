@@ -73,8 +73,9 @@ def test_zeros_are_said_at_the_rows_end_and_a_layer_without_a_gradient_says_none
 def test_the_line_in_a_ridge_is_its_median(runs: dict[str, Trace]) -> None:
     axes = plots.gradient_distribution(runs["Sigmoid"])
     medians = [line.get_xdata()[0] for line in axes.get_lines()]
-    expected = [np.median(np.log10(np.abs(runs["Sigmoid"].gradients[layer][-1]))) for layer in ("1", "2", "3")]
-    np.testing.assert_allclose(medians, expected, atol=0.1)
+    found = [np.abs(runs["Sigmoid"].gradients[layer][-1].astype(np.float64)) for layer in ("1", "2", "3")]
+    expected = [np.log10(np.median(each)) for each in found]
+    np.testing.assert_allclose(medians, expected, rtol=1e-6)
 
 
 def test_over_steps_the_ridges_are_of_one_layer_from_the_first_step_to_the_last(runs: dict[str, Trace]) -> None:

@@ -57,3 +57,15 @@ def test_layers_that_share_no_names_are_grouped_by_their_place() -> None:
     assert len(groups) == 30
     assert [place for _, places in groups for place in places] == list(range(200))
     assert groups[0][0] == "0 … 6"
+
+
+def test_where_names_would_leave_too_few_groups_neighbours_are_joined() -> None:
+    layers = [f"blocks.{block}.{part}" for block in range(50) for part in ("attention", "linear")]
+    groups = layer_groups(["embedding", *layers], 20)
+    assert len(groups) == 20
+    assert [place for _, places in groups for place in places] == list(range(101))
+    assert groups[:2] == [("embedding … blocks.1", [0, 1, 2, 3, 4]), ("blocks.2 … 3", [5, 6, 7, 8])]
+
+
+def test_a_layer_that_is_joined_with_none_keeps_its_name() -> None:
+    assert [name for name, _ in layer_groups(["a", "b", "c"], 2)] == ["a … b", "c"]

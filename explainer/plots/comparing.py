@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -17,7 +17,7 @@ from explainer.theme import GRADIENT, LOSS, NEGATIVE, POSITIVE, RIGHT, Theme, in
 if TYPE_CHECKING:
     from explainer.trace import Trace
 
-    Traces = Trace | Mapping[str, Trace] | Sequence[Trace]  # what a figure that compares is drawn of
+    Traces: TypeAlias = Trace | Mapping[str, Trace] | Sequence[Trace]  # what a figure that compares is drawn of
 
 _MOST = 6  # runs that one figure tells apart
 # What a run is known by where several stand in one picture: colour, dashes and marker, each enough by itself.

@@ -18,7 +18,6 @@ from explainer.plots.comparing import Panel, panels, runs_of, share, style_of
 from explainer.plots.style import NOTE, canvas, dress, entitle, legend_row, lines_of, number, points, tick
 from explainer.ratios import GUIDE, Ratios
 from explainer.theme import Theme
-from explainer.thinning import envelope
 
 if TYPE_CHECKING:
     from explainer.plots.comparing import Traces
@@ -26,7 +25,8 @@ if TYPE_CHECKING:
 Floats = npt.NDArray[np.float64]
 
 _LINES = 6  # that one figure tells apart
-_POINTS = 400  # stretches of a long curve
+_LONG, _STRETCHES = 800, 200  # steps from which a curve is drawn of stretches, and how many
+_THIN = 1.0  # the width of curves that have no room for a band
 _READABLE = {"light": (0.0, 0.85), "dark": (0.3, 1.0)}  # the part of the colours that stands apart from the background
 _DEEPEST = 1e-8  # of the largest ratio, to which the scale reaches down
 
@@ -100,24 +100,29 @@ def _looks(names: list[str], theme: Theme) -> dict[str, dict[str, Any]]:
             continue
         low, high = _READABLE[theme.name]
         share_ = low + (high - low) * place / (len(names) - 1)
-        looks[name] = {"color": mpl.colormaps["viridis"](share_), "linewidth": 1.0, "marker": "", "label": name}
+        looks[name] = {"color": mpl.colormaps["viridis"](share_), "linewidth": _THIN, "marker": "", "label": name}
         if place in (0, len(names) - 1):
             looks[name] |= {"linewidth": 2.0, "marker": "s" if place else "o"}
     return looks
 
 
 def _draw_curve(panel: Panel, values: Floats, look: dict[str, Any]) -> None:
-    steps, thin = envelope(panel.trace.steps, np.where(values > 0, values, np.nan), _POINTS)
-    every = max(1, len(steps) // 8)
-    panel.ax.plot(steps, thin, **{"markersize": 5.5, "zorder": 3, "markevery": (every // 2, every), **look})
+    """Draw a curve; of a long run each stretch's median, before a band from its lowest to its highest."""
+    places, low, usual, high = panel.trace.steps, None, np.where(values > 0, values, np.nan), None
+    if len(values) > _LONG:
+        places, (low, usual, high) = ratios.stretched(places, values, _STRETCHES)
+    every = max(1, len(places) // 8)
+    marks = {"markersize": 5.5, "markevery": (every // 2, every)}
+    (drawn,) = panel.ax.plot(places, usual, **{"zorder": 3, **marks, **look})
+    if low is not None and high is not None and drawn.get_linewidth() > _THIN:
+        panel.ax.fill_between(places, low, high, color=drawn.get_color(), alpha=0.13, linewidth=0, zorder=1)
 
 
 def _finish(drawn: list[Panel], theme: Theme) -> None:
     """Give all runs one logarithmic scale that holds the rule of thumb, and draw its line."""
-    values = np.concatenate([np.asarray(line.get_ydata(), float) for panel in drawn for line in panel.ax.get_lines()])
-    values = values[np.isfinite(values)]
-    high = max(float(values.max()), 2 * GUIDE)
-    low = min(max(float(values.min()), _DEEPEST * high), GUIDE / 2)
+    ends = np.array([panel.ax.dataLim.intervaly for panel in drawn])
+    high = max(float(ends.max()), 2 * GUIDE)
+    low = min(max(float(ends.min()), _DEEPEST * high), GUIDE / 2)
     ticks = [each for each in LogLocator(numticks=8).tick_values(low, high) if low / 1.5 <= each <= 1.5 * high]
     for panel in drawn:
         dress(panel.ax, theme)
@@ -162,8 +167,9 @@ def _remarks(found: dict[str, Ratios], per: str) -> list[str]:
         said.append(f"never moved: {', '.join(map(rows.short, still[:3]))}{more}")
     zero = sum(int((one.values == 0).sum()) for one in found.values())
     said += [f"{zero:,} updates are exactly 0 and have no place"] if zero else []
-    if any(one.values.shape[1] > 2 * _POINTS for one in found.values()):
-        said.append("of each stretch of steps the lowest and the highest")
+    steps = max(one.values.shape[1] for one in found.values())
+    if steps > _LONG:
+        said.append(f"of {steps // _STRETCHES} steps each the median, the band from the lowest to the highest")
     return said
 
 

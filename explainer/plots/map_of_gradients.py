@@ -26,8 +26,7 @@ if TYPE_CHECKING:
 
 _MEASURES = {"norm": "‖∂loss/∂activation‖", "mean": "mean |∂loss/∂activation|", "max": "max |∂loss/∂activation|"}
 _COLOURS = "cividis"  # perceptual, and made to be the same for who sees no red and green
-_NAMED = 16  # names that have room under each other
-_GROUPS, _FEWEST = 40, 4  # of layers, at most and at least: else each layer is by itself, and some are named
+_NAMED = 16  # groups of layers whose names have room under each other
 
 
 def gradient_history(
@@ -113,16 +112,14 @@ def _draw_map(panel: Panel, history: History, scale: LogNorm, theme: Theme, mesh
 def _name_rows(panel: Panel, history: History, theme: Theme) -> None:
     """Write the names of layers, or of groups of them beside marks at their ends; of those too near each other one."""
     ax, count = panel.ax, len(history.names)
-    groups = layer_groups(history.names, _NAMED if count <= _NAMED else _GROUPS)
-    if count > _NAMED and len(groups) < _FEWEST:
-        groups = [(name, [place]) for place, name in enumerate(history.names)]
+    groups = layer_groups(history.names, _NAMED if count > rows.MOST else rows.MOST)
     trace, width = panel.trace, (18 if panel.name else 22)
     classes = not panel.name  # of several runs the names stand for all
     names = [rows.named(trace, name) if len(places) == 1 and classes else name for name, places in groups]
     middles = [(places[0] + places[-1]) / 2 for _, places in groups]
     kept: list[int] = []
     for place in sorted(range(len(groups)), key=lambda place: -len(groups[place][1])):  # large groups first
-        if all(abs(middles[place] - middles[other]) >= 0.95 * count / _NAMED for other in kept):
+        if all(abs(middles[place] - middles[other]) >= 0.95 * count / rows.MOST for other in kept):
             kept.append(place)
     rows.frame(ax, names, theme, lines=False)
     ax.set_yticks([middles[place] for place in kept], [rows.short(names[place], width) for place in kept])
@@ -163,7 +160,7 @@ def _bar(ax: Axes, drawn: QuadMesh, label: str, theme: Theme) -> None:
     figure: Any = ax.figure
     bar = figure.colorbar(drawn, cax=place)
     bar.outline.set_visible(False)
-    low, high = (float(each) for each in drawn.get_clim() if each is not None)
+    low, high = drawn.get_clim()
     between = (1.0, 2.0, 5.0) if high / low < 30 else (1.0,)
     ticks = [each for each in LogLocator(subs=between, numticks=8).tick_values(low, high) if low <= each <= high]
     place.yaxis.set_minor_locator(NullLocator())

@@ -28,7 +28,7 @@ _TITLES = {
     "filters": "What does each filter look for?",
     "matrix": "How does the layer weigh its inputs?",
 }
-_MOST = {1: 24, 2: 12, 3: 9}  # pictures of a run, by how many runs there are
+_MOST = {1: 24, 2: 12, 3: 8}  # pictures of a run, by how many runs there are
 _FEWEST = 6
 _CHANNELS = 3
 _SHAPE = 1.7  # how many times as wide as high the room for pictures is
@@ -84,8 +84,8 @@ def weights(
         found = panels(ax, runs, theme, gap=0.05, right=0.92)
         for panel, each in zip(found, pictures.values(), strict=True):
             drawn = _draw(panel, each, theme, look)
-            if each.kind == "matrix" and not panel.outer:
-                panel.ax.tick_params(labelleft=len({other.shape for other in pictures.values()}) > 1)
+            if not panel.outer and len({other.shape for other in pictures.values()}) == 1:
+                panel.ax.tick_params(labelleft=False)
         _bar(ax, drawn, largest, _beyond(list(pictures.values()), largest) > 0, theme)
         first = next(iter(pictures.values()))
         said = lines_of(ax, _remarks(runs, pictures, step, found[0].share), wider=1.15)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,7 +12,7 @@ from matplotlib.axes import Axes
 
 from explainer import saturation
 from explainer.choosing import chosen
-from explainer.distributions import Distribution, spread, together
+from explainer.distributions import Distribution, spread
 from explainer.errors import TraceError
 from explainer.plots import rows
 from explainer.plots.comparing import Panel, runs_of
@@ -182,15 +182,15 @@ def _scale_of(drawn: Sequence[tuple[Trace, list[Group], int]]) -> Scale:
 def _count(trace: Trace, group: Group, step: int, scale: Scale) -> _Row:
     name, layers = group
     index = trace.index_of(step)
-    edges = np.linspace(*scale.place([scale.low, scale.high]), _BINS + 1)
-    found, shares, missing = list[Distribution](), list[float](), ""
+    low, high = scale.place([scale.low, scale.high])
+    edges = np.linspace(float(low), float(high), _BINS + 1)
+    found, shares, missing = list[Floats](), list[float](), ""
     for layer in layers:
         values = _values(trace, layer, step)
         if isinstance(values, str):
             missing = missing or values
             continue
-        shown = values[values != 0] if saturation.zeroes(trace, layer) else values
-        found.append(spread(scale.place(shown), edges))
+        found.append(values[values != 0] if saturation.zeroes(trace, layer) else np.ravel(values))
         shares.append(saturation.saturated_share(trace, layer, values))
     zeros = [
         float(trace.statistics["activations"][layer]["zero_fraction"][index])
@@ -198,8 +198,16 @@ def _count(trace: Trace, group: Group, step: int, scale: Scale) -> _Row:
         if saturation.zeroes(trace, layer) and layer in trace.statistics["activations"]
     ]
     zones = saturation.saturated_zones(trace, layers[0]) if len(layers) == 1 else None
-    counted = together(found) if found else missing
-    return _Row(name, counted, _mean(shares), _mean(zeros), zones)
+    return _Row(
+        name, _spread(np.concatenate(found), edges, scale) if found else missing, _mean(shares), _mean(zeros), zones
+    )
+
+
+def _spread(values: Floats, edges: Floats, scale: Scale) -> Distribution:
+    """Count values along the scale; their median is that of the values, wherever it stands."""
+    known = values[np.isfinite(values)].astype(np.float64)
+    middle = float(scale.place(np.median(known))) if known.size else float("nan")
+    return replace(spread(scale.place(values), edges), median=middle)
 
 
 def _mean(values: Sequence[float]) -> float:
@@ -245,7 +253,7 @@ def _shape(row: _Row, scale: Scale, *, brief: bool) -> rows.Shape:
         said = _said(row, found, brief=brief) if not isinstance(found, str) and not found.size else said
         return rows.Shape(np.array([0.0, 1.0]), np.zeros(1), said=said)
     heights = found.counts / found.counts.max()
-    return rows.Shape(found.edges, heights, _hatched(row, scale), found.quantile(0.5), _said(row, found, brief=brief))
+    return rows.Shape(found.edges, heights, _hatched(row, scale), found.median, _said(row, found, brief=brief))
 
 
 def _hatched(row: _Row, scale: Scale) -> tuple[float, float] | None:
@@ -291,7 +299,7 @@ def _told(counted: dict[str, list[_Row]], scale: Scale) -> list[str]:
     for name, each in counted.items():
         of = f"{name}: " if name else ""
         known = [(row.name, row.spread) for row in each if isinstance(row.spread, Distribution) and row.spread.held]
-        medians = [f"{number(float(scale.value(found.quantile(0.5))))} in {row}" for row, found in known]
+        medians = [f"{number(float(scale.value(found.median)))} in {row}" for row, found in known]
         if medians:
             ends = " and ".join(dict.fromkeys((medians[0], medians[-1])))
             said.append(f"{of}the median is {ends}." if name else f"The median is {ends}.")

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from explainer.choosing import chosen
-from explainer.distributions import Distribution, magnitudes, together
+from explainer.distributions import Distribution, magnitudes
 from explainer.errors import TraceError, unknown
 from explainer.plots import rows
 from explainer.plots.comparing import Panel, runs_of
@@ -92,9 +92,7 @@ def _over_layers(trace: Trace, layer: str | None, step: int) -> Ridges:
     names = list(trace.layers) if layer is None else chosen(layer, trace.layers)
     ridges: Ridges = {}
     for name, places in layer_groups(names, rows.MOST):
-        found = [_count(trace, names[place], index) for place in places]
-        known = [each for each in found if isinstance(each, Distribution)]
-        ridges[name] = together(known) if known else str(found[0])
+        ridges[name] = _count(trace, [names[place] for place in places], index)
     if all(isinstance(each, str) for each in ridges.values()):
         raise TraceError(
             f"no gradient was kept at step {trace.steps[index]}: {', '.join(dict.fromkeys(map(str, ridges.values())))}"
@@ -108,7 +106,7 @@ def _over_steps(trace: Trace, layer: str | None) -> Ridges:
     _check_kept(trace)
     name = _one(trace, layer)
     places = sorted({part.stop - 1 if part.stop == len(trace) else part.start for part in bins(len(trace), _STEPS)})
-    ridges: Ridges = {f"step {trace.steps[place]}": _count(trace, name, place) for place in places}
+    ridges: Ridges = {f"step {trace.steps[place]}": _count(trace, [name], place) for place in places}
     if all(isinstance(each, str) for each in ridges.values()):
         raise TraceError(f"layer {name!r} has no gradient: {next(iter(ridges.values()))}")
     return ridges
@@ -128,14 +126,15 @@ def _check_kept(trace: Trace) -> None:
         )
 
 
-def _count(trace: Trace, layer: str, index: int) -> Distribution | str:
-    """Return how a layer's values spread in one step, or why there are none."""
-    if layer not in trace.gradients:
-        return trace.missing.get(layer, "no gradient was kept")
-    try:
-        return magnitudes(trace.gradients[layer][index])
-    except TraceError:
-        return trace.missing.get(layer, f"no gradient was kept at step {trace.steps[index]}")
+def _count(trace: Trace, layers: Sequence[str], index: int) -> Distribution | str:
+    """Return how the values of layers spread together in one step, or why there are none."""
+    found, why = [], ""
+    for layer in layers:
+        try:
+            found.append(np.ravel(trace.gradients[layer][index]))
+        except TraceError:
+            why = why or trace.missing.get(layer, f"no gradient was kept at step {trace.steps[index]}")
+    return magnitudes(np.concatenate(found)) if found else why
 
 
 def _range(counted: Any) -> tuple[float, float]:
@@ -182,7 +181,7 @@ def _shape(found: Distribution | str, scale: tuple[float, float], are: str) -> r
     said = f"{rows.percent(found.zero_share)} {are} 0" if found.zeros else ""
     if found.nonfinite:
         said = f"{rows.percent(found.nonfinite / found.size)} not finite"
-    return rows.Shape(part.edges, heights, middle=found.quantile(0.5), said=said)
+    return rows.Shape(part.edges, heights, middle=float(np.log10(found.median)), said=said)
 
 
 def _remarks(
@@ -215,6 +214,6 @@ def _told(counted: dict[str, Ridges], over: str) -> list[str]:
     for name, ridges in counted.items():
         known = [(row, each) for row, each in ridges.items() if isinstance(each, Distribution) and each.held]
         if known:
-            ends = [f"{number(10 ** each.quantile(0.5))} at {row}" for row, each in (known[0], known[-1])]
+            ends = [f"{number(each.median)} at {row}" for row, each in (known[0], known[-1])]
             said.append(f"{name}: the" * bool(name) + "The" * (not name) + f" median is {ends[0]} and {ends[1]}.")
     return said

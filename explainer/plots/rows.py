@@ -47,6 +47,9 @@ class Shape:
 
 def short(name: str, longest: int = _LONGEST) -> str:
     """Return a name whose beginning gives way to "…" where it is long: what tells layers apart is the end."""
+    first, between, last = name.partition(" … ")
+    if between and len(name) > longest:
+        return f"{short(first, longest - 3 - min(len(last), longest // 2))} … {short(last, longest // 2)}"
     return name if len(name) <= longest else f"…{name[1 - longest :]}"
 
 
@@ -137,8 +140,8 @@ def _hatch(ax: Axes, drawn: tuple[Floats, int, Floats], inside: tuple[float, flo
     x, row, up = drawn
     for left, right in ((x[0], inside[0]), (inside[1], x[-1])):
         if left < right:
-            hatch = {"facecolor": "none", "edgecolor": theme.text, "hatch": "////////", "linewidth": 0, "zorder": 4}
-            area = ax.fill_between(x, row, up, **hatch)
+            hatch: dict[str, Any] = {"facecolor": "none", "edgecolor": theme.text, "hatch": "////////", "linewidth": 0}
+            area = ax.fill_between(x, row, up, zorder=4, **hatch)
             area.set_clip_path(Rectangle((left, row - 1), right - left, 1, transform=ax.transData))
 
 

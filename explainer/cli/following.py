@@ -20,7 +20,7 @@ _EVERY = 1.0  # seconds between two looks at the folder
 def follow_run(
     figure: Figure, names: tuple[str, ...], outputs: tuple[Path, ...], advance: speech.Advance, **look: Any
 ) -> None:
-    """Draw a figure of runs that go on, into files or a window, until they are finished or it is interrupted.
+    """Draw a figure of runs that go on, into files until they are finished, or into a window until it is closed.
 
     Raises:
         ExplainerError: The figure is of something that does not go on, a folder holds no trace, or there is no window.
@@ -28,6 +28,26 @@ def follow_run(
     if figure.of not in ("trace", "runs", "traces"):
         raise ExplainerError(f"--follow is for figures of a trace, and {figure.name} is drawn of a {figure.of}")
     show, wait = _into_files(figure, outputs, look) if outputs else _into_a_window(figure, look)
+    try:
+        _follow(figure, names, outputs, advance, show, wait)
+        while not outputs:  # the run is finished, and its last picture stays
+            wait(_EVERY)
+    except _WindowClosed:
+        return
+
+
+class _WindowClosed(Exception):
+    """Who looked has seen enough."""
+
+
+def _follow(
+    figure: Figure,
+    names: tuple[str, ...],
+    outputs: tuple[Path, ...],
+    advance: speech.Advance,
+    show: Callable[[Any], None],
+    wait: Callable[[float], None],
+) -> None:
     drawn = 0
     for traces in _growing(names, advance, wait):
         subject = traces if len(traces) > 1 or figure.of == "traces" else next(iter(traces.values()))
@@ -107,7 +127,7 @@ def _into_a_window(
     """
     import matplotlib as mpl
     import matplotlib.pyplot as plt
-    from matplotlib.backends import BackendFilter, backend_registry
+    from matplotlib.backends.registry import BackendFilter, backend_registry
 
     from explainer.plots.style import STYLES, layout
 
@@ -127,7 +147,7 @@ def _into_a_window(
 
     def wait(seconds: float) -> None:
         if not plt.fignum_exists(window.number):
-            raise KeyboardInterrupt  # the window was closed
+            raise _WindowClosed
         plt.pause(seconds)
 
     return show, wait

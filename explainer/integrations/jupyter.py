@@ -108,7 +108,8 @@ class Watching:
             from IPython.display import HTML, display
         except ImportError as error:
             raise MissingDependency("IPython", "explainer.watch", "notebook") from error
-        self._trace, self._figures, self._options, self._html = trace, figures, options, HTML
+        self._trace, self._figures, self._options = trace, figures, options
+        self._html: Any = HTML
         self._ended = threading.Event()
         self._seen = -1
         self._handle = display(HTML("waiting for the first step …"), display_id=True)

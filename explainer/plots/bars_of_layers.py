@@ -120,9 +120,11 @@ def _limits(ax: Axes, sizes: list[float], tallest: float) -> None:
     low, high = (math.log10(min(sizes)), math.log10(max(sizes))) if sizes else (-1.0, 0.0)
     low -= max(0.18, 0.12 * (high - low))
     ax.set_ylim(10**low, 10 ** (low + (high - low) / tallest))
-    between = (1.0, 2.0, 5.0) if high - low < 1.7 else (1.0,)
-    places = LogLocator(subs=between, numticks=7).tick_values(10**low, 10**high)
-    places = [place for place in places if 10**low <= place <= 1.3 * 10**high]
+    for between in ((1.0,), (1.0, 2.0, 5.0), tuple(range(1, 10))):  # until there are enough to read the scale by
+        places = LogLocator(subs=between, numticks=7).tick_values(10**low, 10**high)
+        places = [place for place in places if 10**low <= place <= 1.3 * 10**high]
+        if len(places) > 2:
+            break
     ax.yaxis.set_minor_locator(NullLocator())
     ax.set_yticks(places, [tick(place, powers=high - low > 4) for place in places])
     ax.spines["left"].set_bounds(10**low, 10**high)

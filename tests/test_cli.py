@@ -187,7 +187,7 @@ def test_a_damaged_trace_gets_a_sentence(
         ("info", r"explainer info: Missing argument 'TRACE'"),
         ("info two-lawyer", r"no folder 'two-lawyer' that would be a trace.* Did you mean 'two-layer'"),
         ("info no/where", r"no/where: there is no such folder"),
-        ("plot", r"explainer plot: which FIGURE of which TRACE\? Figures: loss, gradient-flow, classification, "),
+        ("plot", r"explainer plot: which FIGURE of which TRACE\? Figures: loss, gradient-flow, gradient-history, "),
         ("plot loss two-layer", r"explainer plot: where to\? Name a file: -o loss\.svg"),
         ("plot los two-layer -o x.svg", r"no figure is called 'los'\. Did you mean 'loss'\?"),
         ("plot loss two-layer -o x.jpg", r"x\.jpg: a figure is written as \.svg, \.pdf or \.png"),
@@ -438,17 +438,24 @@ def test_the_figure_is_the_same_whatever_the_users_matplotlib_looks_like(
 
 
 def test_the_figures_are_listed_with_their_questions(call: Call) -> None:
-    assert "gradient-flow      How much of the gradient reaches each layer?" in call("plot", "--list").out
-    assert [each["name"] for each in json.loads(call("plot", "--list", "--json").out)] == [
-        "loss",
-        "gradient-flow",
-        "classification",
-        "learning-rates",
-        "surface",
-        "mountain",
-        "slice",
-        "surface-sequence",
-    ]
+    from explainer.plots import FIGURES
+
+    listed = call("plot", "--list").out.splitlines()
+    assert re.search("(?m)^gradient-flow +How much of the gradient reaches each layer[?]$", "\n".join(listed))
+    assert len({re.search(" {3,}", line + "   ").end() for line in listed}) == 1  # questions stand below each other
+    names = [name.replace("_", "-") for name in FIGURES]
+    assert [each["name"] for each in json.loads(call("plot", "--list", "--json").out)] == names
+
+
+def test_options_that_only_some_figures_take_reach_them(call: Call, trace: Trace, tmp_path: Path) -> None:
+    file = tmp_path / "it.svg"
+    for figure, options, said in [
+        ("gradient-distribution", ("--over", "steps", "--layer", "L2"), "layer L2  Linear"),
+        ("update-ratios", ("--per", "parameter"), "a curve for each of 4 parameters"),
+        ("weights", ("--layer", "L2", "--step", 0), "L2.weight"),
+    ]:
+        assert call("plot", figure, trace.folder, *options, "-o", file).code == 0
+        assert said in file.read_text(encoding="utf-8")
 
 
 @pytest.mark.parametrize(

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from explainer.plots import Figure
 
 
-_DRAWING = ("step", "example", "measure", "losses", "scale", "elev", "azim")  # options that only some figures take
+# Options that only some figures take.
+_DRAWING = ("step", "example", "measure", "layer", "over", "per", "losses", "scale", "elev", "azim")
 _EXAMPLES = """\b
 Examples:
   explainer plot --list
@@ -44,7 +45,10 @@ Examples:
 )
 @click.option("--step", type=int, help="A recorded step; -1 is the last.")
 @click.option("--example", type=int, help="For classification: which example of the probe, from 0.")
-@click.option("--measure", help="For gradient-flow: norm, mean or max.")
+@click.option("--measure", help="For gradient-flow and gradient-history: norm, mean or max.")
+@click.option("--layer", help="A layer by its name, for figures of one.")
+@click.option("--over", help="For gradient-distribution: layers or steps.")
+@click.option("--per", help="For update-ratios: layer, parameter or model.")
 @click.option("--plane", help="For a lesson's surface: pca, random, ends or hessian.")
 @click.option("--resolution", type=click.IntRange(2), help="For a lesson's surface: points along each axis.")
 @click.option("--losses", help="For a walk's dots: true (on the surface's data) or recorded (each of its batch).")

@@ -23,6 +23,7 @@ from explainer.thinning import layer_groups
 
 if TYPE_CHECKING:
     from explainer.plots.comparing import Traces
+    from explainer.trace import Trace
 
 _MEASURES = {"norm": "‖∂loss/∂activation‖", "mean": "mean |∂loss/∂activation|", "max": "max |∂loss/∂activation|"}
 _COLOURS = "cividis"  # perceptual, and made to be the same for who sees no red and green
@@ -79,7 +80,7 @@ def gradient_history(
             found[0].ax.set_ylabel("layer, the loss below the last", color=theme.text, fontsize=points(LABEL))
         _bar(ax, drawn, f"{_MEASURES[measure]}, log scale", theme)
         legend = legend_row(ax, _entries(histories, theme), theme)
-        said = lines_of(ax, ["gradients of whole batches", *_thinned(histories), *_reasons(histories)], wider=1.1)
+        said = lines_of(ax, _remarks(runs, histories), wider=1.1)
         title = "Does the gradient reach every layer?"
         entitle(ax, title, said, theme, rows=legend, told=_told(runs, histories, measure))
     return ax
@@ -175,6 +176,11 @@ def _entries(histories: list[History], theme: Theme) -> list[Patch]:
     return [Patch(**look, label=label) for (label, look), there in looks if there]
 
 
+def _remarks(runs: dict[str, Trace], histories: list[History]) -> list[str]:
+    below = [] if "" in runs else ["a row is a layer, the loss is below the last"]  # which else stands beside the rows
+    return ["gradients of whole batches", *below, *_thinned(histories), *_reasons(histories)]
+
+
 def _thinned(histories: list[History]) -> list[str]:
     steps, layers = (max(getattr(each, which) for each in histories) for which in ("steps_each", "layers_each"))
     parts = [f"{steps} steps to a column"] * (steps > 1) + [f"up to {layers} layers to a row"] * (layers > 1)
@@ -195,7 +201,7 @@ def _reasons(histories: list[History]) -> list[str]:
     ]
 
 
-def _told(runs: dict[str, Any], histories: list[History], measure: str) -> list[str]:
+def _told(runs: dict[str, Trace], histories: list[History], measure: str) -> list[str]:
     said = [f"A map of {_MEASURES[measure]}: layers from top to bottom in forward order, steps from left to right."]
     for name, history in zip(runs, histories, strict=True):
         of = f"{name}: " if name else ""

@@ -96,8 +96,9 @@ def read_classifier(trace: Trace, name: str = "") -> Classifier:
     p, how = probabilities_of(trace, layer, first)
     if p.ndim != 2 or len(p) != len(targets) or p.shape[1] <= targets.max(initial=0):
         raise TraceError(
-            f"the output of layer {layer!r} of {called} has the shape {first.shape}: class probabilities need "
-            f"(example, class) with more than {targets.max(initial=0)} classes"
+            f"the output of layer {layer!r} of {called} has the shape {first.shape} for {len(targets)} targets: class "
+            f"probabilities need (example, class), a target for each example, and more than {targets.max(initial=0)} "
+            "classes"
         )
     places = np.flatnonzero(targets >= 0)
     if not len(places):

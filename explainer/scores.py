@@ -170,8 +170,14 @@ def read_scores(trace: Trace, places: Sequence[int] | None = None) -> Scores:
     if criterion.settings.get("label_smoothing"):
         raise TraceError(f"the loss of {name} smooths its labels, which is another one than −log p(the right class)")
     read = range(len(trace)) if places is None else places
-    given = [np.asarray(seen.inputs[index]) for index in read]
-    targets = [np.asarray(trace.targets[index]) for index in read]
+    try:
+        given = [np.asarray(seen.inputs[index]) for index in read]
+        targets = [np.asarray(trace.targets[index]) for index in read]
+    except TraceError as error:
+        raise TraceError(
+            f'{name} does not keep what its loss was given at every step: record with keep=("activations", "targets") '
+            f"or more ({error})"
+        ) from error
     for each, target in zip(given, targets, strict=True):
         _check(each, target, criterion.type)
     scores, recorded_as = given, "scores"
@@ -181,13 +187,22 @@ def read_scores(trace: Trace, places: Sequence[int] | None = None) -> Scores:
         scores = [np.asarray(trace.activations[before][index]) for index in read] if before else given
         recorded_as = "scores" if before else "log-probabilities"
     logs = given if criterion.type == "NLLLoss" else [log_softmax(each) for each in given]
-    first = trace.model.layers[trace.layers[0]].input_shape if trace.layers else None
     kept = max(len(each) for each in given)
     names = trace.notes.get("classes") or range(given[0].shape[1])
     return Scores(
         trace.steps[list(read)], tuple(scores), tuple(logs), tuple(targets), tuple(str(each) for each in names),
-        max(kept, first[0] if first else 0), recorded_as,
+        max(kept, _batch(trace)), recorded_as,
     )  # fmt: skip
+
+
+def _batch(trace: Trace) -> int:
+    """Return how many examples the first recorded batch had: rows of the model's output, else of its input."""
+    fed_by = trace.model.criterion.fed_by if trace.model.criterion else ()
+    last = trace.model.layers.get(fed_by[0]) if len(fed_by) == 1 else None
+    if last is not None and last.output_shape:
+        return math.prod(last.output_shape[:-1])
+    first = trace.model.layers[trace.layers[0]].input_shape if trace.layers else None
+    return first[0] if first else 0
 
 
 def _scored_by(trace: Trace) -> str | None:

@@ -133,3 +133,7 @@ def test_what_cannot_be_drawn_says_why(trace: Trace) -> None:
         recorder.step(loss)
     with pytest.raises(TraceError, match=r"of shape \(3,\), and a function is drawn of one input and one output"):
         plots.function_fit(recorder.trace)
+    with pytest.warns(explainer.ExplainerWarning), explainer.record(model) as recorder:
+        pass
+    with pytest.raises(TraceError, match="the trace holds no step"):
+        plots.function_fit(recorder.trace)

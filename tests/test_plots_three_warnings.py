@@ -86,7 +86,7 @@ def test_both_losses_are_torch_s_and_begin_at_the_logarithm_of_how_many_share(tr
             expected = nn.functional.nll_loss(scores.double().log_softmax(dim=dim), targets)
             assert losses_along(seen, place, dim) == pytest.approx(float(expected), rel=1e-6)
         assert f"≈ ln {many} ({what}) = {math.log(many):.2f}" in written(axes)
-    assert "ln 24 = 3.18 is that of the whole batch" in written(axes)
+    assert "of the whole batch dim=0 would begin near ln 24 = 3.18" in written(axes)
     assert "8 of the batch's 24 examples × 10 of 10 classes" in written(axes)
 
 
@@ -178,4 +178,17 @@ def test_another_loss_is_refused_in_a_sentence(name: str) -> None:
         loss.backward()
         recorder.step(loss)
     with pytest.raises(TraceError, match=r"has a MSELoss: record a classifier with criterion=criterion"):
+        plots.FIGURES[name].draw(recorder.trace)
+
+
+@pytest.mark.parametrize("name", ["softmax_dim", "loss_mistakes", "log_softmax_range"])
+@pytest.mark.parametrize("keep", [(), ("activations",)])
+def test_what_was_not_kept_is_said_with_the_line_that_keeps_it(name: str, keep: tuple[str, ...]) -> None:
+    torch.manual_seed(0)
+    model, criterion = nn.Linear(3, 2), nn.CrossEntropyLoss()
+    with explainer.record(model, criterion=criterion, keep=keep) as recorder:
+        loss = criterion(model(torch.ones(4, 3)), torch.zeros(4, dtype=torch.long))
+        loss.backward()
+        recorder.step(loss)
+    with pytest.raises(TraceError, match=r'record with keep=\("activations", "targets"\) or more'):
         plots.FIGURES[name].draw(recorder.trace)

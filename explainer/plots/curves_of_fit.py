@@ -63,6 +63,8 @@ def function_fit(
         >>> path = plots.save(axes, "function_fit.svg")
     """
     runs = runs_of(trace, most=4)
+    for each in runs.values():
+        each.index_of(-1)  # says why, where nothing was recorded
     chosen = telling_steps([each.steps for each in runs.values()]) if steps is None else list(steps)
     if not 1 <= len(chosen) <= _CURVES:
         raise TraceError(f"this figure draws 1 to {_CURVES} steps, and these are {len(chosen)}")

@@ -140,7 +140,9 @@ def _draw(panel: Panel, seen: _Seen, lines: bool, theme: Theme, image: dict[str,
     lower.set_ylabel("right" if panel.outer else "")
     last = f"{seen.accuracy[-1]:.0%}"
     style: dict[str, Any] = {"textcoords": "offset points", "color": theme.text, "fontsize": points(NOTE)}
-    lower.annotate(last, (seen.steps[-1], seen.accuracy[-1]), (-3, -4), ha="right", va="top", **style)
+    above = seen.accuracy[-1] < 0.5
+    at = (float(seen.steps[-1]), float(seen.accuracy[-1]))
+    lower.annotate(last, at, (-5, 4 if above else -4), ha="right", va="bottom" if above else "top", **style)
 
 
 def _draw_map(ax: Axes, panel: Panel, seen: _Seen, theme: Theme, image: dict[str, Any]) -> None:

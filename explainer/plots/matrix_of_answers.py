@@ -132,6 +132,8 @@ def _count(seen: Classifier, index: int, name: str) -> _Matrix:
     wrong = counts - np.diag(np.diag(counts))
     telling = wrong.sum(axis=0) + wrong.sum(axis=1) + 1e-6 * counts.sum(axis=1)
     shown = np.sort(np.argsort(-telling, kind="stable")[:_MOST])
+    if len(counts) > _MOST:
+        shown = shown[telling[shown] > 0]
     return _Matrix(counts, shown, seen.classes, unknown)
 
 

@@ -76,8 +76,9 @@ def softmax_dim(
             f"step {trace.steps[index]}",
             f"{min(kept, _ROWS)} of the batch's {seen.batch} examples × {min(many, _COLUMNS)} of {many} classes",
             "□ the right class",
-            f"ln {seen.batch} = {math.log(seen.batch):.2f} is that of the whole batch" if seen.batch > kept else "",
         ]
+        if seen.batch > kept:
+            said.append(f"of the whole batch dim=0 would begin near ln {seen.batch} = {math.log(seen.batch):.2f}")
         entitle(ax, "Along which dimension does it sum to 1?", lines_of(ax, said), theme, told=_told(seen))
     return ax
 

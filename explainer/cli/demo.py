@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +25,10 @@ FILMS = {
     "ChainRule": "how a gradient gets from the loss to the first weights, factor by factor",
     "DigitLearning": "how the network learns to see a four",
     "GradientFlow": "how much of the gradient reaches the first layers, and what comes of it",
+}
+PAGES = {
+    "lesson": "the run of digits to scrub through in a browser; open it from the disk",
+    "backprop": "every number of the chain rule, step by step, in a browser",
 }
 _DRAWN = (".png", ".svg", ".pdf")
 
@@ -64,7 +69,7 @@ DRAWINGS = (
 @speech.quiet_option
 @speech.json_option
 def run_demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json: bool) -> None:
-    """Train the lecture's network on real digits, record it, and draw and film what was recorded.
+    """Train the lecture's network on real digits, record it, and draw, film and write a page of what was recorded.
 
     Takes a minute or two. Where manim is not installed the films are left out, and it is said how to get them.
     """
@@ -72,9 +77,10 @@ def run_demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json:
     settings = studio.Settings(quality)
     with speech.progress(quiet=quiet) as advance:
         digits, _ = record("digits", advance)
-        record("two-layer", advance)
+        small, _ = record("two-layer", advance)
         figures = draw_figures(digits, output, advance)
         films, lacking = make_films(output, settings, jobs, advance)
+        pages = write_pages((digits, small), output, films, advance)
     took = time.monotonic() - started
     if as_json:
         made = [{"file": str(file), "bytes": file.stat().st_size} for files in figures for file in files]
@@ -83,15 +89,17 @@ def run_demo(output: Path, quality: str, jobs: int | None, quiet: bool, as_json:
                 "trace": str(digits.folder),
                 "figures": made,
                 "films": [*map(as_data, films)],
+                "pages": [{"file": str(file), "bytes": file.stat().st_size} for file in pages],
                 "left_out": lacking,
                 "seconds": round(took, 3),
             }
         )
     elif quiet:
-        for path in [file for files in figures for file in files] + [film.path for film in films if film.path]:
+        drawn = [file for files in figures for file in files]
+        for path in [*drawn, *(film.path for film in films if film.path), *pages]:
             speech.say(str(path))
     else:
-        _show(digits, figures, films, took)
+        _show(digits, figures, films, pages, took)
     if lacking:
         speech.say_on_error(f"left out the films {', '.join(FILMS)}: {lacking}")
         speech.say_on_error(
@@ -127,7 +135,20 @@ def make_films(output: Path, settings: studio.Settings, jobs: int | None, advanc
     return shoot(studio.choose(FILMS), output, settings, None, jobs, advance), ""
 
 
-def _show(trace: Trace, figures: list[list[Path]], films: list[Film], took: float) -> None:
+def write_pages(traces: Sequence[Trace], output: Path, films: list[Film], advance: Advance) -> list[Path]:
+    """Write the demo's pages, which link to its films; without surfaces, which take longer than all the rest."""
+    from explainer.page import make_page
+
+    made = []
+    for index, (name, trace) in enumerate(zip(PAGES, traces, strict=True)):
+        advance("writing pages", index / len(PAGES), name)
+        paths = [film.path for film in films if film.path]
+        made.append(make_page(trace, films=paths, beside=output).save(output / f"{name}.html"))
+    advance("writing pages", 1.0, "")
+    return made
+
+
+def _show(trace: Trace, figures: list[list[Path]], films: list[Film], pages: list[Path], took: float) -> None:
     rows = speech.table("made", "size", "took", "what to see", right=("size", "took"))
     for film in films:
         if film.path:
@@ -135,6 +156,8 @@ def _show(trace: Trace, figures: list[list[Path]], films: list[Film], took: floa
             rows.add_row(
                 str(film.path), size, f"{film.took:.0f} s", f"{FILMS[film.scene.name]} ({minutes(film.seconds)})"
             )
+    for page, says in zip(pages, PAGES.values(), strict=True):
+        rows.add_row(str(page), speech.size_of(page.stat().st_size), "", says)
     for files, drawing in zip(figures, DRAWINGS, strict=True):
         size = speech.size_of(sum(file.stat().st_size for file in files))
         rows.add_row(str(files[0]), size, "", f"{drawing.says} (also .svg, .pdf, -dark.png)")

@@ -58,7 +58,7 @@ _HOMES = {
     "watch": "explainer.integrations.jupyter",
 }
 # as in `explainer.plots.loss(trace)`
-_ROOMS = ("chain", "flow", "lessons", "mobjects", "page", "plots", "testing", "theme", "verify")
+_ROOMS = ("chain", "diagnosis", "flow", "lessons", "mobjects", "page", "plots", "testing", "theme", "verify")
 
 __all__ = [*_HOMES, *_ROOMS, "__version__"]
 

@@ -50,7 +50,7 @@ FALLEN, BELOW_NOTHING = 0.01, 0.99
 
 _FEWEST = 4  # steps of which it can be said whether a run learns
 _FOLLOWING = 9  # steps that follow each other, of which it can be said whether they bounce
-_READ = 3_000_000  # numbers of updates that are read, of the last steps
+_READ, _STEPS = 3_000_000, 200  # numbers of updates that are read, of the last steps, and of how many at most
 _LAST = 4  # steps whose activations are looked at
 
 
@@ -260,7 +260,7 @@ def _consecutive(trace: Trace) -> slice:
     if not parts:
         raise TraceError(f"it takes {_FOLLOWING} recorded steps that follow each other: record every step, every=1")
     begin, end = parts[-1]
-    most = max(_FOLLOWING, _READ // max(trace.model.parameter_count, 1))
+    most = max(_FOLLOWING, min(_STEPS, _READ // max(trace.model.parameter_count, 1)))
     return slice(max(begin, end - most), end)
 
 

@@ -24,7 +24,7 @@ def record(
 ) -> Trace:
     """Train a classifier of two classes on all examples at every step."""
     criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=rate)
-    watched = {"criterion": criterion} if log else {}
+    watched: dict[str, Any] = {"criterion": criterion} if log else {}
     with explainer.record(model, optimizer=optimizer, every=every, examples=None, **watched, **options) as recorder:
         for _ in range(steps):
             optimizer.zero_grad()
@@ -38,9 +38,16 @@ def chain(act: type[nn.Module], depth: int = 2, width: int = 12, scale: float | 
     widths = [6, *[width] * depth]
     layers = [each for a, b in itertools.pairwise(widths) for each in (nn.Linear(a, b), act())]
     model = nn.Sequential(*layers, nn.Linear(width, 2))
-    for module in model if scale is not None else ():
-        if isinstance(module, nn.Linear):
+    for module in model:
+        if isinstance(module, nn.Linear) and scale is not None:
             nn.init.normal_(module.weight, std=scale)
+    return model
+
+
+def dead() -> nn.Sequential:
+    """Return a network of ReLUs whose second ones never open."""
+    model = chain(nn.ReLU)
+    nn.init.constant_(model.get_parameter("2.bias"), -10)
     return model
 
 
@@ -110,20 +117,15 @@ def test_a_huge_initialisation_saturates_what_squashes() -> None:
 
 
 def test_a_bias_of_minus_ten_kills_relus() -> None:
-    model = chain(nn.ReLU)
-    with torch.no_grad():
-        model[2].bias.fill_(-10)
-    found = of_kind(trace := record(model), "dead")
+    trace = record(dead())
+    found = of_kind(trace, "dead")
     assert (found.severity, found.layer, found.numbers["share"]) == (SEVERE, "3", 1.0)
     assert found.words.startswith("100% of the 12 units of layer 3 say the same to each of")
     assert of_kind(trace, "vanishing").words == ("no gradient reaches layer 0: it is exactly 0, and not so at layer 4")
 
 
 def test_dead_relus_are_found_by_statistics_where_activations_were_not_kept() -> None:
-    model = chain(nn.ReLU)
-    with torch.no_grad():
-        model[2].bias.fill_(-10)
-    found = of_kind(record(model, keep=()), "dead")
+    found = of_kind(record(dead(), keep=()), "dead")
     assert (found.severity, found.words) == (SEVERE, "every value of layer 3 is 0 for the whole batch at step 11")
 
 
@@ -189,6 +191,12 @@ def test_the_last_steps_that_follow_each_other_are_judged_for_bouncing() -> None
     assert of_kind(trace, "bouncing").words.startswith("0% of steps 0 to 11 turn back")  # step 10 is one of them
 
 
+def test_of_a_long_run_only_the_last_steps_are_read(healthy: Trace, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(diagnosis, "_STEPS", 10)
+    found = of_kind(healthy, "bouncing")
+    assert (found.numbers["first step"], found.numbers["last step"]) == (2, 11)
+
+
 def test_without_a_loss_it_cannot_be_told_whether_a_run_learns() -> None:
     found = of_kind(record(chain(nn.Tanh), log=False), "not learning")
     assert found.severity == UNKNOWN
@@ -203,7 +211,7 @@ def test_one_step_tells_of_gradients_only() -> None:
 
 def test_an_output_that_is_sure_is_not_saturated() -> None:
     model = nn.Sequential(nn.Linear(1, 1), nn.Sigmoid())
-    nn.init.constant_(model[0].weight, 50.0)
+    nn.init.constant_(model.get_parameter("0.weight"), 50.0)
     with explainer.record(model, criterion=(criterion := nn.BCELoss())) as recorder:
         criterion(model(torch.ones(2, 1)), torch.ones(2, 1)).backward()
         recorder.step()

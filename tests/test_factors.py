@@ -52,10 +52,11 @@ def test_each_link_receives_what_the_one_before_passed_on_and_multiplies_it(trac
 def test_what_reaches_the_layers_and_weights_is_torchs_gradient_of_this_example(trace: Trace, example: int) -> None:
     model = network()
     (nn.NLLLoss(reduction="sum")(model(INPUTS[example : example + 1]), LABELS[example : example + 1]) / 2).backward()
-    assert model[0].weight.grad is not None
+    gradient = model.get_parameter("0.weight").grad
+    assert gradient is not None
     last = factors.of_example(trace, example=example).links[-1]
     assert last.parameter
-    np.testing.assert_allclose(last.outgoing, model[0].weight.grad.numpy(), rtol=1e-12)
+    np.testing.assert_allclose(last.outgoing, gradient.numpy(), rtol=1e-12)
 
 
 def test_the_examples_parts_add_up_to_the_gradient_that_was_recorded(trace: Trace) -> None:

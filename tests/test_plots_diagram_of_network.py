@@ -57,11 +57,11 @@ def rows_of_units(axes: Axes) -> list[PatchCollection]:
 def test_a_units_fill_is_its_activation(trace: Trace) -> None:
     _, hidden, last = rows_of_units(plots.network(trace, example=1, theme="light"))
     values = np.asarray(trace.activations["1"][0][1], np.float64)
-    np.testing.assert_allclose(hidden.get_facecolor(), shades(values, np.abs(values).max(), LIGHT))
+    np.testing.assert_allclose(np.asarray(hidden.get_facecolor()), shades(values, np.abs(values).max(), LIGHT))
     red, blue = np.asarray(hidden.get_facecolor())[:, [0, 2]].T
     assert ((blue > red) == (values > 0)).all()
     outputs = torch.from_numpy(trace.activations["2"][0][1]).softmax(dim=0).double().numpy()
-    np.testing.assert_allclose(last.get_facecolor(), shades(outputs, 1.0, LIGHT), atol=1e-6)
+    np.testing.assert_allclose(np.asarray(last.get_facecolor()), shades(outputs, 1.0, LIGHT), atol=1e-6)
 
 
 def test_negative_units_wear_a_minus(trace: Trace) -> None:
@@ -81,7 +81,7 @@ def test_an_edges_colour_is_the_weights_sign_and_its_width_its_size(trace: Trace
     )
     weights = np.abs(trace.parameters["2.weight"][0]).ravel()
     np.testing.assert_allclose(
-        edges.get_linewidths(), np.maximum(2.8 * np.sort(weights) / weights.max(), 0.15), rtol=1e-6
+        np.asarray(edges.get_linewidth()), np.maximum(2.8 * np.sort(weights) / weights.max(), 0.15), rtol=1e-6
     )
     red, blue = np.asarray(edges.get_colors())[:, [0, 2]].T
     assert int((blue > red).sum()) == int((trace.parameters["2.weight"][0] > 0).sum())
@@ -116,7 +116,7 @@ def test_maps_are_drawn_as_images() -> None:
     shown = portrait(trace)[1].values
     assert shown is not None and len(maps) == 4
     for image, values in zip(maps, shown, strict=True):
-        np.testing.assert_allclose(image.get_array(), shades(values, np.abs(shown).max(), LIGHT))
+        np.testing.assert_allclose(np.asarray(image.get_array()), shades(values, np.abs(shown).max(), LIGHT))
 
 
 class Residual(nn.Module):
@@ -182,7 +182,7 @@ def test_nothing_that_is_written_is_cut_off(trace: Trace) -> None:
     for style in ("slide", "paper"):
         axes = plots.network(trace, style=style)
         axes.figure.draw_without_rendering()  # type: ignore[union-attr]
-        page = axes.figure.bbox  # type: ignore[union-attr]
+        page = axes.figure.bbox
         boxes = [text.get_window_extent() for text in axes.texts]
         assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 <= page.y1 for box in boxes)
 

@@ -45,7 +45,7 @@ def record(layers: list[nn.Module], inputs: torch.Tensor, targets: torch.Tensor,
 
 @pytest.fixture(scope="module")
 def deep() -> Trace:
-    layers = [each for _ in range(100) for each in (nn.Linear(8, 8), nn.Tanh())]
+    layers: list[nn.Module] = [each for _ in range(100) for each in (nn.Linear(8, 8), nn.Tanh())]
     return record(layers, torch.randn(4, 8, generator=torch.Generator().manual_seed(0)), torch.arange(4))
 
 
@@ -97,7 +97,7 @@ def test_nothing_that_is_written_is_cut_off_or_lies_upon_another(two_layer: Trac
         axes = plots.chain_rule(two_layer, style=style)
         axes.figure.draw_without_rendering()  # type: ignore[union-attr]
         boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
-        page = axes.figure.bbox  # type: ignore[union-attr]
+        page = axes.figure.bbox
         assert all(page.x0 <= box.x0 and box.x1 <= page.x1 and page.y0 <= box.y0 for box in boxes)
         for place, box in enumerate(boxes):
             assert [
@@ -127,7 +127,7 @@ def test_of_large_matrices_shapes_and_norms_are_given_and_factors_of_the_norm() 
 
 def test_of_two_hundred_layers_those_left_out_are_counted(deep: Trace) -> None:
     axes = plots.chain_rule(deep)
-    assert "194 layers" in words(axes)
+    assert "⋯ 194 layers are left out" in "\n".join(words(axes))
     assert "${L_{100}}$" in words(axes)
     kept = np.prod([link.kept for link in factors.of_example(deep).links[5:-1]])
     assert f"×{plots.style.number(float(kept), 2)}" in words(axes)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, cast
 
 import matplotlib.pyplot as plt
 import pytest
@@ -66,8 +66,8 @@ def test_every_finding_is_written_with_its_mark(page: Axes, trace: Trace) -> Non
 
 
 def test_six_figures_are_drawn_with_small_titles_and_their_own_words_left_out(page: Axes) -> None:
-    _, *six = page.child_axes
-    assert [inside.get_title(loc="left") for inside in six] == [
+    _, *six = cast("list[Axes]", page.child_axes)
+    assert [" ".join(inside.get_title(loc="left").split()) for inside in six] == [
         "Does it learn?",
         "How far does a step move the weights?",
         "Do all units do something?",

@@ -62,7 +62,7 @@ def test_of_many_classes_the_likeliest_and_the_right_one_are_drawn_with_torchs_p
     expected = classifier()(IMAGES[example]).softmax(dim=0).detach().numpy()
     assert last.probabilities and last.right == (0, 39)[example == 4]
     assert last.right in last.drawn and int(expected.argmax()) in last.drawn
-    np.testing.assert_allclose(last.values, expected[last.drawn], rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(last.values), expected[last.drawn], rtol=1e-5)
     assert (np.diff(last.drawn) > 0).all()
 
 
@@ -85,7 +85,8 @@ def test_maps_are_channels_of_one_example() -> None:
 def test_of_complex_numbers_the_magnitude_is_drawn() -> None:
     class Fourier(nn.Module):
         def forward(self, x: torch.Tensor) -> torch.Tensor:
-            return torch.fft.fft(x)
+            heard: torch.Tensor = torch.fft.fft(x)
+            return heard
 
     class Heard(nn.Module):
         def __init__(self) -> None:
@@ -98,7 +99,7 @@ def test_of_complex_numbers_the_magnitude_is_drawn() -> None:
 
     waves = torch.tensor([[1.0, 2.0, 3.0, 5.0]])
     heard = next(each for each in portrait(record(Heard(), waves, torch.tensor([1]))) if "fourier" in each.stage.name)
-    np.testing.assert_allclose(heard.values, np.abs(np.fft.fft(waves[0].numpy())), rtol=1e-5)
+    np.testing.assert_allclose(np.asarray(heard.values), np.abs(np.fft.fft(waves[0].numpy())), rtol=1e-5)
 
 
 def test_numbers_that_were_not_kept_are_missing_with_what_to_record() -> None:

@@ -196,7 +196,11 @@ class FactorsInARow:
         between = (inner_left + inner_right) / 2
         if not self.written:
             between = (left + right) / 2
-            own = self._own(link, sheet, right - left - 2.6) if len(hop.links) == 1 else f"{self.left_out} layers"
+            own = (
+                self._own(link, sheet, right - left - 2.6)
+                if len(hop.links) == 1
+                else self._skipped(sheet, right - left)
+            )
             sheet.write(between, up - 1.35, own, size=1.3 if "frac" in own else 0.95, color=blue)
             sheet.write(between, up - 3.0, f"×{spelled(hop.kept, 2)}")
             return
@@ -207,6 +211,10 @@ class FactorsInARow:
         sign = r"$\odot$" if link.elementwise and link.incoming.size > 1 else "×"
         sheet.write((between + local.width / 2 + inner_right) / 2, middle, sign, size=1.3)
         sheet.write((inner_left + between - local.width / 2) / 2, middle, "=", size=1.3)
+
+    def _skipped(self, sheet: Sheet, room: float) -> str:
+        words = f"{self.left_out} layers"
+        return words if sheet.extent(words) <= room - 2.6 else f"({self.left_out})"
 
     def _own(self, link: Link, sheet: Sheet, room: float) -> str:
         """Return the formula of what an operation multiplies with; where it is wider than so many em, what it is."""

@@ -98,6 +98,8 @@ def _remarks(drawn: FactorsInARow, found: Factors, example: int) -> list[str]:
     said = [moment, "read from the right: incoming × own = outgoing"]
     if not drawn.written:
         said.append("in frames shape and norm")
+    if drawn.left_out:
+        said.append(f"⋯ {drawn.left_out} layers are left out")
     if drawn.hops[-1].links[-1].parameter and several:
         said.append(f"left: this example’s part of {spoken(drawn.symbol[drawn.hops[-1].end])}’s gradient")
     if found.parameter_gradients:

@@ -37,7 +37,7 @@ _SMALLER = 0.75  # text of the six figures, beside that of the page
 _MARKS = {SEVERE: ("✖", NEGATIVE), MILD: ("▲", GRADIENT), FINE: ("✔", RIGHT), UNKNOWN: ("?", "")}
 _LINES = 2  # of an answer
 _WORDS = 0.24  # the part of the page that answers have, from above
-_ROOM = (0.095, 0.07, 0.065, 0.085)  # left, right, below and above each of the six figures, as parts of the page
+_ROOM = (0.11, 0.07, 0.065, 0.085)  # left, right, below and above each of the six figures, as parts of the page
 
 
 def diagnosis(
@@ -100,6 +100,7 @@ def _cell(at: int) -> tuple[float, float, float, float]:
 def _inside(ax: Axes, bounds: tuple[float, float, float, float]) -> Axes:
     inside = ax.inset_axes(bounds)
     inside.set_facecolor("none")
+    inside.set_in_layout(False)  # what is written around it has its room
     return inside
 
 
@@ -107,7 +108,7 @@ def _write(ax: Axes, found: Sequence[Finding], theme: Theme, words: dict[str, An
     """Write the answers in two columns, each with its mark, its kind and its numbers."""
     ax.set_axis_off()
     ax.set(xlim=(0, 2), ylim=(3, 0))
-    letters = int(0.47 * ax.get_window_extent().width * 72 / ax.figure.dpi / (0.52 * points(NOTE)))
+    letters = int(0.46 * ax.get_window_extent().width * 72 / ax.figure.dpi / (0.52 * points(NOTE)))
     for at, each in enumerate(found):
         mark, colour = _MARKS[each.severity]
         colour = ink(colour, theme) if colour else theme.quiet

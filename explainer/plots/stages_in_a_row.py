@@ -83,7 +83,7 @@ class StagesInARow:
         else:
             rows, columns = seen.values.shape[1:3]
             own = self._side(len(seen.values), rows, columns) / 2
-        return own + (0.35 if seen.stage.kind == BLOCK else 0.05)
+        return float(own + (0.35 if seen.stage.kind == BLOCK else 0.05))
 
     def _side(self, count: int, rows: int, columns: int) -> float:
         """Return how wide a map is drawn: as there is room in both directions."""
@@ -93,17 +93,18 @@ class StagesInARow:
         """Return how high what is drawn of a stage reaches."""
         if seen.values is None or seen.row:
             heights = self._heights(len(seen.drawn) if seen.row else 1)
-            return float(heights[0] - heights[-1]) + 2
+            return float(heights[0] - heights[-1]) + 1.4
         count, rows, columns = seen.values.shape[:3]
         high = min(self._side(count, rows, columns) * rows / columns, self._highest(count))
-        return count * high + _GAP * (count - 1)
+        return float(count * high + _GAP * (count - 1))
 
     def _highest(self, count: int) -> float:
         """Return how high each of so many maps may be."""
-        return (self.top - self.bottom - 1.2 - _GAP * (count - 1)) / count
+        return float((self.top - self.bottom - 1.2 - _GAP * (count - 1)) / count)
 
     def _heights(self, count: int) -> Array:
-        apart = min(3.2, (self.top - self.bottom - 1) / (max(count, 2) - 0.1))
+        around = 1.6 if any(each.stage.kind == BLOCK for each in self.seen) else 1  # frames need room
+        apart = min(3.2, (self.top - self.bottom - around) / (max(count, 2) - 0.1))
         return np.asarray(self.middle + apart * ((count - 1) / 2 - np.arange(count)))
 
     def _units(self, place: int, seen: Seen, values: Array) -> None:
@@ -288,7 +289,7 @@ def _names(seen: Seen, place: int) -> list[str]:
     if not place:
         return ["input"]
     parts = seen.stage.title.split(".")
-    return [".".join(parts[start:]) for start in range(len(parts))]
+    return [*(".".join(parts[start:]) for start in range(len(parts))), seen.stage.name]
 
 
 def _fitting(choices: Sequence[str], room: float) -> str:

@@ -53,6 +53,7 @@ STYLES = {
 TITLE, LABEL, TICK, NOTE = 1.5, 1.15, 1.1, 1.0
 
 _BRIEF: ContextVar[bool] = ContextVar("brief", default=False)
+_SHORT = 36  # letters in a line of a small title
 
 
 def points(times: float) -> float:
@@ -162,7 +163,7 @@ def entitle(
     tell(ax, title, [*notes, *told])
     lines = [] if _BRIEF.get() else [line for note in notes if note for line in _wrapped(ax, note)]
     ax.set_title(
-        title,
+        textwrap.fill(title, _SHORT) if _BRIEF.get() else title,
         loc="left",
         color=theme.text,
         fontsize=points(LABEL if _BRIEF.get() else TITLE),

@@ -125,6 +125,23 @@ def test_the_band_for_ten_classes_is_the_lecture_s(trace: Trace) -> None:
     assert (mistaken >= band.get_y()).all()
 
 
+@pytest.mark.parametrize("style", ["slide", "paper"])
+def test_the_names_of_curves_that_end_together_do_not_lie_over_each_other(style: str) -> None:
+    axes = plots.loss_mistakes(record(steps=2, rate=0.1), style=style)
+    axes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert not any(a.padded(-1).overlaps(b.padded(-1)) for place, a in enumerate(boxes) for b in boxes[place + 1 :])
+    assert max(box.x1 for box in boxes) <= axes.figure.bbox.x1
+
+
+@pytest.mark.parametrize("rate", [0.1, 2000.0])
+def test_no_words_of_the_gap_lie_over_each_other(rate: float) -> None:
+    axes = plots.log_softmax_range(record(rate=rate))
+    axes.figure.canvas.draw()
+    boxes = [text.get_window_extent() for text in axes.texts if text.get_text()]
+    assert not any(a.padded(-1).overlaps(b.padded(-1)) for place, a in enumerate(boxes) for b in boxes[place + 1 :])
+
+
 def test_of_a_long_run_some_steps_are_drawn_and_that_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     trace = record(steps=40)
     monkeypatch.setattr("explainer.plots.curves_of_mistakes._COLUMNS", 10)

@@ -157,7 +157,7 @@ def _draw_map(ax: Axes, panel: Panel, seen: _Seen, theme: Theme, image: dict[str
     borders = np.flatnonzero(np.diff(seen.targets)) + 1
     if len(borders) < _NAMED and len(seen.targets) > len(borders) + 1:
         for border in borders:
-            ax.axhline(border, color=background(ax), linewidth=1.6, zorder=2)
+            ax.axhline(float(border), color=background(ax), linewidth=1.6, zorder=2)
     if not panel.outer:
         ax.set_yticks([])
         return

@@ -201,7 +201,7 @@ def probability_bar(inside: Axes, name: str, theme: Theme) -> None:
     for spine in inside.spines.values():
         spine.set_visible(False)
     shown = name if len(name) <= 16 else f"{name[:15]}…"
-    inside.set_ylabel(f"probability of {shown}", fontsize=points(LABEL), labelpad=2)
+    inside.set_ylabel(f"probability of {shown}", fontsize=points(LABEL), labelpad=5)
 
 
 def grid_said(planes: dict[str, Plane], what: str = "the fill") -> list[str]:

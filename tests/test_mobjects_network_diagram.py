@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
+from typing import Any
 
 import numpy as np
 import pytest
 
 manim = pytest.importorskip("manim", reason="films are not installed")
 
-from explainer.mobjects import shades  # noqa: E402
+from explainer.mobjects import edges, shades  # noqa: E402
+from explainer.mobjects.edges import Edges  # noqa: E402
 from explainer.mobjects.heat_map import Picture  # noqa: E402
 from explainer.mobjects.network_diagram import Column, Maps, NetworkDiagram, evenly  # noqa: E402
+from explainer.mobjects.painted import source  # noqa: E402
 from explainer.mobjects.pixel_flight import PixelFlight  # noqa: E402
 from explainer.theme import DARK, NEGATIVE, POSITIVE  # noqa: E402
 
@@ -82,6 +86,42 @@ def test_the_colour_of_an_edge_is_the_sign_of_its_weight(weight: float, colour: 
     camera.capture_mobjects([net.edges[0]])
     share = 0.8  # of the widest edge's colour; the rest is the black behind it
     np.testing.assert_allclose(camera.pixel_array[45, 80, :3] / 255, shades.rgb(colour) * share, atol=0.01)
+
+
+def pixels(net: NetworkDiagram) -> np.ndarray:
+    camera = manim.Camera(pixel_width=320, pixel_height=180, frame_width=16, frame_height=9, background_color="#000000")
+    camera.capture_mobjects([net])
+    return np.asarray(camera.pixel_array[..., :3], np.int64)
+
+
+def test_edges_that_stand_still_are_painted_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    net, painted = diagram(), []
+    strokes = Edges._strokes
+    monkeypatch.setattr(Edges, "_strokes", lambda edges, pen: painted.append(edges) or strokes(edges, pen))
+    first = pixels(net)
+    again = pixels(net.set_values([np.zeros(size) for size in SIZES]))
+    assert painted == net.edges and (first != again).any()
+    other = pixels(net.set_weights([WEIGHTS[0], -WEIGHTS[1]]))
+    assert painted == [*net.edges, net.edges[1]] and (other != again).any()
+    moved = pixels(net.shift(manim.RIGHT))
+    assert painted == [*net.edges, net.edges[1], *net.edges]
+    assert np.abs(moved[:, 20:] - other[:, :-20]).max() <= 3
+
+
+@pytest.mark.parametrize("opacity", [1.0, 0.5])
+def test_edges_from_memory_look_as_if_painted_edge_by_edge(opacity: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    # Where two edges cross, half of both together is not half of each: what fades may differ there, and only there.
+    columns = [Column(np.ones(3), ""), Column(np.ones(3), "")]
+    net = NetworkDiagram(columns, [np.diag([1.0, -0.6, 0.3])], width=8).set_opacity(opacity)
+    net.set_updates([np.diag([0.2, 0.5, -1.0])]).set_changing(0.7)
+    remembered = pixels(net)
+
+    def anew(pen: Any, box: Any, key: Any, paint: Callable[[], None], alpha: float) -> None:
+        monkeypatch.setattr(edges, "source", lambda pen, rgb, own: source(pen, rgb, own * alpha))
+        paint()
+
+    monkeypatch.setattr(edges, "paint_once", anew)
+    assert np.abs(remembered - pixels(net)).max() <= 2
 
 
 def test_scales_stay_when_weights_and_activations_change() -> None:

@@ -10,6 +10,8 @@ manim = pytest.importorskip("manim", reason="films are not installed")
 
 from manim import BLUE, RIGHT, Camera, Circle, Square, Transform  # noqa: E402
 
+from explainer.mobjects import painted  # noqa: E402
+from explainer.mobjects.edges import Edges  # noqa: E402
 from explainer.mobjects.heat_map import HeatMap, Picture  # noqa: E402
 from explainer.mobjects.painted import _display_stock, _set_stock_path  # noqa: E402
 from explainer.mobjects.words import Words  # noqa: E402
@@ -83,3 +85,21 @@ def test_a_copy_changes_alone() -> None:
 def test_its_fill_opacity_is_that_of_all_it_paints(opacity: float, brightness: int) -> None:
     picture = Picture([[1.0]], low=0, high=1, height=4, stroke_width=0)
     assert abs(seen(picture.set_opacity(opacity))[45, 80, 0] - brightness) <= 1
+
+
+def test_pictures_that_are_remembered_do_not_pile_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(painted, "_pictures", {})
+    monkeypatch.setattr(painted, "_HELD", 100_000)
+    for seed in range(8):  # each of 160 × 90 pixels at most
+        weights = np.random.default_rng(seed).normal(size=(4, 4))
+        column = np.stack([np.zeros(4), np.linspace(-3, 3, 4), np.zeros(4)], axis=1)
+        seen(Edges(column - 6 * RIGHT, column + 6 * RIGHT, weights, largest=3, widest=0.1))
+    held = painted._pictures.values()
+    assert 1 <= len(held) < 8 and sum(size for _, size in held) <= 100_000
+
+
+def test_what_is_painted_once_may_lie_outside_the_frame() -> None:
+    column = np.stack([np.zeros(4), np.linspace(-3, 3, 4), np.zeros(4)], axis=1)
+    edges = Edges(column - 6 * RIGHT, column + 6 * RIGHT, np.ones((4, 4)), largest=1, widest=0.1)
+    assert not seen(edges.shift(40 * RIGHT)).any()
+    assert seen(edges.shift(-40 * RIGHT)).any()  # and what was not seen is not remembered as nothing

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import cairo
@@ -10,7 +11,7 @@ import numpy.typing as npt
 from manim import Camera
 
 from explainer.mobjects import shades
-from explainer.mobjects.painted import Array, Painted, source
+from explainer.mobjects.painted import Array, Painted, paint_once, source
 from explainer.theme import DARK, GRADIENT, Theme
 
 TAIL = 0.35  # length of the flash, as a share of an edge
@@ -52,24 +53,41 @@ class Edges(Painted):
         return np.asarray(np.minimum(np.abs(self.weights) / max(self.largest, 1e-30), 1) * self.widest)
 
     def paint(self, pen: cairo.Context[Any], camera: Camera) -> None:
-        """Paint each edge, thick ones last and thin ones fainter, and what flashes above them."""
+        """Paint the edges, and what flashes above them."""
         starts, ends, opacity = self.points[0::4, :2], self.points[3::4, :2], float(self.get_fill_opacity())
-        widths, colours = self.widths().ravel(), shades.signed(np.sign(self.weights).ravel(), 1, self.theme)
-        seen = np.flatnonzero(widths > 0.001)
-        for edge in seen[np.argsort(widths[seen])]:
-            pen.move_to(*starts[edge])
-            pen.line_to(*ends[edge])
-            pen.set_line_width(widths[edge])
-            source(pen, colours[edge], (0.1 + 0.7 * widths[edge] / self.widest) * opacity)
-            pen.stroke()
+        self._remember(pen, ("weights", self.weights, self.largest, self.theme.name), self._strokes, opacity)
         if self.changing > 0:
-            self._paint(pen, starts, ends, np.abs(self.change), shades.rgb(GRADIENT), opacity * self.changing)
+            change, colour = np.abs(self.change), shades.rgb(GRADIENT)
+            self._remember(
+                pen, ("change", change), lambda pen: self._paint(pen, starts, ends, change, colour, 1.0),
+                opacity * self.changing,
+            )  # fmt: skip
         if self.flash is not None:
             parts = _lit(starts, ends, self.flash)
             self._paint(pen, *parts, np.abs(self.weights * self.signal), self.bright, opacity)
         if self.back is not None:
             parts = _lit(ends, starts, self.back)
             self._paint(pen, *parts, np.abs(self.weights * self.gradient[:, None]), shades.rgb(GRADIENT), opacity)
+
+    def _remember(
+        self, pen: cairo.Context[Any], key: tuple[Any, ...], paint: Callable[[cairo.Context[Any]], None], opacity: float
+    ) -> None:
+        """Paint a picture that stays until the numbers in its key change, or the edges move."""
+        low, high = self.points[:, :2].min(axis=0) - self.widest, self.points[:, :2].max(axis=0) + self.widest
+        box = float(low[0]), float(low[1]), float(high[0] - low[0]), float(high[1] - low[1])
+        paint_once(pen, box, (*key, self.points, self.widest), lambda: paint(pen), opacity)
+
+    def _strokes(self, pen: cairo.Context[Any]) -> None:
+        """Paint each edge, thick ones last and thin ones fainter."""
+        starts, ends = self.points[0::4, :2], self.points[3::4, :2]
+        widths, colours = self.widths().ravel(), shades.signed(np.sign(self.weights).ravel(), 1, self.theme)
+        seen = np.flatnonzero(widths > 0.001)
+        for edge in seen[np.argsort(widths[seen])]:
+            pen.move_to(*starts[edge])
+            pen.line_to(*ends[edge])
+            pen.set_line_width(widths[edge])
+            source(pen, colours[edge], 0.1 + 0.7 * widths[edge] / self.widest)
+            pen.stroke()
 
     def _paint(
         self, pen: cairo.Context[Any], starts: Array, ends: Array, carried: Array, colour: Array, opacity: float

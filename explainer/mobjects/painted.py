@@ -7,6 +7,7 @@ asked by the camera to paint instead of being stroked and filled.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from hashlib import blake2b
 from typing import Any, Self
 
@@ -20,6 +21,8 @@ Array = npt.NDArray[np.float64]
 _MANY = 64  # points from which on an outline is remembered: those of two letters
 _KEPT = 1024  # outlines, of some 10 kB each
 _paths: dict[tuple[Any, ...], Any] = {}  # by points and matrix, the longest unused first
+_HELD = 100_000_000  # bytes of pictures: a dozen that fill a frame of 1080p
+_pictures: dict[tuple[Any, ...], tuple[cairo.Pattern, int]] = {}  # with their bytes, the longest unused first
 
 
 class Painted(VMobject):  # type: ignore[misc, unused-ignore]
@@ -55,6 +58,40 @@ def source(pen: cairo.Context[Any], rgb: npt.ArrayLike, opacity: float) -> None:
     """Choose a colour to paint with, (3,) red, green, blue between 0 and 1."""
     red, green, blue = np.asarray(rgb, float)
     pen.set_source_rgba(blue, green, red, opacity)
+
+
+def paint_once(
+    pen: cairo.Context[Any], box: tuple[float, float, float, float], key: tuple[Any, ...],
+    paint: Callable[[], None], opacity: float,
+) -> None:  # fmt: skip
+    """Paint many strokes as one picture, which is remembered: what stands still is not painted anew in every frame.
+
+    Args:
+        box: What is painted lies in it: left, low, width and height, in the scene's units.
+        key: All that decides what the picture looks like, arrays too; where it is on screen is asked of the pen.
+        paint: Paints with the pen, at full opacity.
+        opacity: That of the whole picture.
+    """
+    at, target = pen.get_matrix(), pen.get_target()
+    size = (target.get_width(), target.get_height()) if isinstance(target, cairo.ImageSurface) else ()
+    told = [blake2b(each.tobytes(), digest_size=16).digest() if isinstance(each, np.ndarray) else each for each in key]
+    whole = (*told, *box, *size, at.xx, at.yx, at.xy, at.yy, at.x0, at.y0)
+    pen.save()
+    rim = max(map(abs, pen.device_to_user_distance(2, 2)))  # a clip is blurred where it ends between two pixels
+    pen.rectangle(box[0] - rim, box[1] - rim, box[2] + 2 * rim, box[3] + 2 * rim)
+    pen.clip()
+    if (known := _pictures.pop(whole, None)) is None:
+        across, up = pen.user_to_device_distance(box[2], box[3])
+        pen.push_group()
+        paint()
+        known = pen.pop_group(), int(4 * min(abs(across) * abs(up), size[0] * size[1] if size else np.inf))
+        known[0].set_filter(cairo.FILTER_NEAREST)
+    _pictures[whole] = known  # the last in line to go
+    pen.set_source(known[0])
+    pen.paint_with_alpha(opacity)
+    pen.restore()
+    while sum(each for _, each in _pictures.values()) > _HELD:
+        del _pictures[next(iter(_pictures))]
 
 
 def _display(camera: Camera, vmobject: VMobject, pen: cairo.Context[Any]) -> Camera:

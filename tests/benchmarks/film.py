@@ -47,6 +47,7 @@ from explainer.mobjects.mountain import Mountain
 from explainer.mobjects.network_diagram import Column, NetworkDiagram
 from explainer.surface import Surface as LossSurface
 from explainer.surface import Walk
+from explainer.theme import NEGATIVE, POSITIVE
 
 Frame = Callable[[], None]  # draws the next frame
 
@@ -107,7 +108,16 @@ def mountain(grid: int) -> Race:
 
 
 def network(_: int) -> Race:
-    """The lecture's network as it learns, 16 units a layer, beside stock circles and lines of the same colours."""
+    """The lecture's network as examples pass, 16 units a layer, beside stock circles and lines: its weights stay."""
+    return _network(learns=False)
+
+
+def learning(_: int) -> Race:
+    """The same as it learns: in every frame other weights too, so that no edge is as it was."""
+    return _network(learns=True)
+
+
+def _network(learns: bool) -> Race:
     random = np.random.default_rng(0)
     columns = [Column(random.normal(size=count), "") for count in (784, 128, 64, 10)]
     weights = [random.normal(size=(len(end.drawn), len(start.drawn))) for start, end in pairwise(columns)]
@@ -116,6 +126,8 @@ def network(_: int) -> Race:
 
     def our_frame() -> None:
         ours.set_values([random.normal(size=len(each.values)) for each in columns])
+        if learns:
+            ours.set_weights([random.normal(size=each.shape) for each in weights])
         camera.reset()
         camera.capture_mobjects([ours])
 
@@ -133,10 +145,13 @@ def network(_: int) -> Race:
     def stock_frame() -> None:
         for circle, colour in zip(circles, shades.signed(random.normal(size=len(circles)), 2), strict=True):
             circle.set_fill(ManimColor(tuple(colour)))
+        for line, weight in zip(lines, random.normal(size=len(lines) * learns), strict=learns):
+            line.set_stroke(POSITIVE if weight > 0 else NEGATIVE, width=2 * abs(weight))
         stage.reset()
         stage.capture_mobjects([lines, circles, ours.labels])
 
-    return Race("network of 4 layers, 58 units and 672 edges, new activations", our_frame, stock_frame, target=2.0)
+    what = f"network of 4 layers, 58 units and 672 edges, new activations{' and weights' * learns}"
+    return Race(what, our_frame, stock_frame, target=1.2 if learns else 4.0)
 
 
 def heat_map(_: int) -> Race:
@@ -162,7 +177,9 @@ def heat_map(_: int) -> Race:
     return Race("heat map of 28×28 numbers, new numbers", our_frame, stock_frame, target=8.0)
 
 
-RACES: dict[str, Callable[[int], Race]] = {"mountain": mountain, "network": network, "heat-map": heat_map}
+RACES: dict[str, Callable[[int], Race]] = {
+    "mountain": mountain, "network": network, "learning": learning, "heat-map": heat_map,
+}  # fmt: skip
 
 
 # ── Whole films ──────────────────────────────────────────────────────────────────────────────────────────────────

@@ -10,7 +10,7 @@ import { dragging } from "./loss.js";
 import { mountainView } from "./mountain.js";
 import { toneOf } from "./surface_scale.js";
 import { drawWalk, moveDot } from "./walk.js";
-import { number, percent, say, write } from "./words.js";
+import { knows, number, percent, say, write } from "./words.js";
 
 const MARGIN = { left: 46, right: 8, top: 8, bottom: 26 };
 
@@ -60,9 +60,12 @@ export function surfaceView(lesson, store, picture) {
   }
 
   function describe(mine) {
-    const { data, evaluated, points, worst } = surface;
+    const { data, evaluated, points, worst, plane, axes } = surface;
+    const known = knows(`surface.plane_${plane}`) ? plane : "other";
     replace(
       notes,
+      axes ? say("surface.plane_weights", { u: axes[0], v: axes[1] }) : say(`surface.plane_${known}`),
+      " ",
       mine ? say("surface.captured", { captured: percent(mine.captured), data: data || "–" }) : "",
       evaluated < points ? ` ${say("surface.interpolated", { evaluated, points, worst: percent(worst) })}` : "",
     );

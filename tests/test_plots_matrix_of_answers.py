@@ -218,8 +218,24 @@ def test_few_examples_are_lines() -> None:
     trace = record(probe=4)
     axes = plots.predictions(trace)
     lines = axes.child_axes[0].child_axes[0].get_lines()
-    np.testing.assert_allclose([line.get_ydata() for line in lines], likely(trace), rtol=1e-5)
+    drawn = sorted(np.asarray(line.get_ydata()).tolist() for line in lines)
+    np.testing.assert_allclose(drawn, sorted(likely(trace).tolist()), rtol=1e-5)
     assert len({line.get_marker() for line in lines}) == 4
+
+
+def test_in_every_run_an_example_has_the_same_line() -> None:
+    runs = {"short": record(probe=4), "long": record(probe=4, steps=30)}
+    axes = plots.predictions(runs)
+    assert runs["short"].probe is not None
+    targets = runs["short"].probe.targets
+    for panel, run in zip(axes.child_axes, runs.values(), strict=True):
+        for line in panel.child_axes[0].get_lines():
+            name = str(line.get_label())
+            example = int(name.split("no. ")[1].rstrip(")")) if "no. " in name else targets.tolist().index(int(name))
+            p = outputs(run, -1).softmax(dim=1)[example, targets[example]]
+            assert np.asarray(line.get_ydata())[-1] == pytest.approx(float(p), rel=1e-5)
+    styles = [[line.get_marker() for line in panel.child_axes[0].get_lines()] for panel in axes.child_axes]
+    assert styles[0] == styles[1]
 
 
 def test_several_runs_share_the_scale_of_probabilities(trace: Trace) -> None:

@@ -122,7 +122,7 @@ def test_the_fill_is_blue_where_the_second_class_is_likelier_and_vermilion_where
 
 def test_without_a_grid_it_is_worked_out_and_that_is_said(without_grid: Trace) -> None:
     for figure in (plots.decision_boundary, plots.feature_space):
-        assert "worked out from the recorded parameters, at the points within" in written(figure(without_grid))
+        assert "worked out from the parameters; points agree with the recorded to" in written(figure(without_grid))
 
 
 def test_more_classes_have_a_colour_and_a_mark_each() -> None:

@@ -72,12 +72,15 @@ def predictions(
     """
     runs = runs_of(trace, most=4)
     seen = {name: _read(each, name) for name, each in runs.items()}
-    lines = all(len(each.targets) <= _FEW for each in seen.values())
+    same = len({(*each.targets.tolist(), *each.examples.tolist()) for each in seen.values()}) == 1
+    lines = same and all(len(each.targets) <= _FEW for each in seen.values())
     with canvas(ax, theme, style) as (ax, theme):
         found = panels(ax, runs, theme, gap=0.05, below=0.13, right=0.87 if lines else _RIGHT)
         for panel, each in zip(found, seen.values(), strict=True):
             _draw(panel, each, lines, theme, image)
-        if not lines:
+        if lines:
+            _name_lines(found[-1].ax.child_axes[0], theme)
+        else:
             low = 0.13 + (_ACCURACY + 0.05) * (0.79 if found[0].name else 0.87)
             _bar(ax.inset_axes((_RIGHT + 0.02, low, 0.02, (0.92 if found[0].name else 1.0) - low)), theme)
         notes = lines_of(ax, [*_said(seen), *_left_out(seen)], wider=1.05)
@@ -94,6 +97,7 @@ class _Seen:
         right: (example, step) the probability of the right class.
         accuracy: (step,) the share of examples with the right answer.
         targets: (example,)
+        examples: (example,) which of the probe's each is.
     """
 
     steps: NDArray[np.int64]
@@ -101,6 +105,7 @@ class _Seen:
     right: Floats
     accuracy: Floats
     targets: NDArray[np.int64]
+    examples: NDArray[np.int64]
     classes: tuple[str, ...]
 
 
@@ -114,8 +119,10 @@ def _read(trace: Trace, name: str) -> _Seen:
         p = seen.probabilities(index)
         right[:, place] = p[np.arange(len(p)), seen.targets]
         accuracy[place] = (answers_of(p) == seen.targets).mean()
-    order = np.lexsort((-np.nan_to_num(right[:, -1]), seen.targets))
-    return _Seen(trace.steps[chosen], len(trace), right[order], accuracy, seen.targets[order], seen.classes)
+    few = len(seen.targets) <= _FEW  # lines, whose styles are the same in every run
+    order = np.lexsort((seen.places if few else -np.nan_to_num(right[:, -1]), seen.targets))
+    kinds = seen.targets[order], seen.places[order], seen.classes
+    return _Seen(trace.steps[chosen], len(trace), right[order], accuracy, *kinds)
 
 
 def _draw(panel: Panel, seen: _Seen, lines: bool, theme: Theme, image: dict[str, Any]) -> None:
@@ -127,7 +134,7 @@ def _draw(panel: Panel, seen: _Seen, lines: bool, theme: Theme, image: dict[str,
         inside.set_facecolor("none")
         dress(inside, theme, grid=inside is lower or lines)
         inside.set_xlim(*_edges(seen.steps)[[0, -1]])
-        inside.xaxis.set_major_locator(MaxNLocator(6 if panel.share > 0.5 else 3, integer=True))
+        inside.xaxis.set_major_locator(MaxNLocator(6 if panel.share > 0.5 else 3, integer=True, min_n_ticks=1))
     if lines:
         _draw_lines(upper, panel, seen, theme)
     else:
@@ -178,17 +185,23 @@ def _means(values: Floats) -> Floats:
 
 def _draw_lines(ax: Axes, panel: Panel, seen: _Seen, theme: Theme) -> None:
     """Draw a few examples as lines, each with its right class beside its end."""
+    repeated = len(set(seen.targets.tolist())) < len(seen.targets)
     for place, values in enumerate(seen.right):
         colour, dashes, marker = style_of(place, theme)
         every = max(1, len(seen.steps) // 10)
+        name = seen.classes[seen.targets[place]] + (f" (no. {seen.examples[place]})" if repeated else "")
         ax.plot(seen.steps, values, color=colour, linestyle=dashes, marker=marker, markersize=5, markevery=every,
-                linewidth=2, label=seen.classes[seen.targets[place]])  # fmt: skip
+                linewidth=2, label=name)  # fmt: skip
     ax.set(ylim=(-0.03, 1.05))
     ax.set_ylabel("probability of\nthe right class" if panel.outer else "")
     if not panel.outer:
         ax.tick_params(labelleft=False)
-    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, labelcolor=theme.text,
-              fontsize=points(NOTE), handlelength=2.2) if panel.share > 0.5 else None  # fmt: skip
+
+
+def _name_lines(ax: Axes, theme: Theme) -> None:
+    """Say beside a panel which line is which example."""
+    style: dict[str, Any] = {"labelcolor": theme.text, "fontsize": points(NOTE), "handlelength": 2.2}
+    ax.legend(loc="center left", bbox_to_anchor=(1.0, 0.5), frameon=False, **style)
 
 
 def _edges(steps: NDArray[np.int64]) -> Floats:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from explainer.errors import TraceError
 from explainer.plane import Plane, read_plane
 from explainer.plots.comparing import Panel, panels, runs_of, share
-from explainer.plots.style import LABEL, TICK, background, canvas, dress, entitle, legend_row, lines_of, points
+from explainer.plots.style import LABEL, TICK, background, canvas, dress, entitle, legend_row, lines_of, number, points
 from explainer.theme import GRADIENT, LOSS, NEGATIVE, POSITIVE, RIGHT, Theme, blend, ink
 
 if TYPE_CHECKING:
@@ -79,7 +79,7 @@ def decision_boundary(
     wrong = {name: int(plane.wrong.sum()) for name, plane in planes.items()}
     named = {f"{name}: {wrong[name]} wrong" if name else "": each for name, each in runs.items()}
     with canvas(ax, theme, style) as (ax, theme):
-        found = panels(ax, named, theme, gap=0.03, below=0.13, right=_RIGHT)
+        found = panels(ax, named, theme, gap=0.03, below=0.13, right=_RIGHT if len(classes) == 2 else 0.999)
         for panel, plane in zip(found, planes.values(), strict=True):
             _draw(panel, plane, theme, marker)
         share(found, "xy")
@@ -212,10 +212,7 @@ def grid_said(planes: dict[str, Plane], what: str = "the fill") -> list[str]:
         return [f"{what}: recorded at a grid of {columns} × {rows} inputs"]
     off = max(plane.largest_difference for plane in planes.values())
     which = "" if len(worked) == len(planes) else f" of {', '.join(worked)}"
-    return [
-        f"{what}{which}: worked out from the recorded parameters, at the points within {off:.0e} of what was "
-        "recorded".replace("e-0", "e-")
-    ]
+    return [f"{what}{which}: worked out from the parameters; points agree with the recorded to {number(off, 2)}"]
 
 
 def _moment(steps: list[int], planes: list[Plane], wrong: list[int]) -> list[str]:

@@ -78,6 +78,14 @@ def test_six_figures_are_drawn_with_small_titles_and_their_own_words_left_out(pa
     assert "12 steps recorded" not in words(page)
 
 
+def test_no_legend_lies_over_a_small_figures_curves() -> None:
+    probe = torch.randn(3, 4), torch.tensor([0, 1, 0])
+    axes = plots.diagnosis(record([nn.Linear(4, 2)], probe=probe))
+    learns = cast("list[Axes]", axes.child_axes)[1]
+    assert learns.get_legend() is None
+    assert learns.get_xlabel() == "step  ·  dashed: loss of the probe"
+
+
 def test_it_is_told_in_words(page: Axes, trace: Trace) -> None:
     told = plots.describe(page)
     assert told.startswith(f"What is wrong with this run? {verdict(findings(trace))}")

@@ -44,7 +44,7 @@ Examples:
     help="FILE.svg, .pdf or .png; can be given again.",
 )
 @click.option("--step", type=int, help="A recorded step; -1 is the last.")
-@click.option("--example", type=int, help="For classification: which example of the probe, from 0.")
+@click.option("--example", type=int, help="Which example, from 0: of the probe for classification, else of those kept.")
 @click.option("--measure", help="For gradient-flow and gradient-history: norm, mean or max.")
 @click.option("--layer", help="A layer by its name, for figures of one.")
 @click.option("--over", help="For gradient-distribution: layers or steps.")

@@ -8,6 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import matplotlib as mpl
 from matplotlib.axes import Axes
+from matplotlib.lines import Line2D
+from matplotlib.ticker import MaxNLocator
 
 from explainer.diagnosis import FINE, MILD, SEVERE, UNKNOWN, Finding, findings, verdict
 from explainer.errors import TraceError
@@ -37,7 +39,7 @@ _SMALLER = 0.75  # text of the six figures, beside that of the page
 _MARKS = {SEVERE: ("✖", NEGATIVE), MILD: ("▲", GRADIENT), FINE: ("✔", RIGHT), UNKNOWN: ("?", "")}
 _LINES = 2  # of an answer
 _WORDS = 0.24  # the part of the page that answers have, from above
-_ROOM = (0.11, 0.07, 0.065, 0.085)  # left, right, below and above each of the six figures, as parts of the page
+_ROOM = (0.105, 0.085, 0.065, 0.085)  # left, right, below and above each of the six figures, as parts of the page
 
 
 def diagnosis(
@@ -137,4 +139,22 @@ def _draw(ax: Axes, draw: Callable[..., Axes], trace: Trace, theme: Theme) -> st
         name = draw.__name__.replace("_", " ")
         entitle(ax, f"{name}: cannot be drawn", [], theme)
         return f"{name} cannot be drawn: {error}"
+    _tighten(ax)
     return ""
+
+
+def _tighten(ax: Axes) -> None:
+    """Write fewer ticks, and in place of a legend over the curves which of them is dashed: there is room for little."""
+    for inside in (ax, *ax.child_axes):
+        locator = inside.xaxis.get_major_locator()
+        if isinstance(locator, MaxNLocator):
+            locator.set_params(nbins=4)
+    legend = ax.get_legend()
+    lines, labels = ax.get_legend_handles_labels()
+    if legend is None or len(lines) != 2 or legend.get_window_extent().y1 > ax.get_window_extent().y1:
+        return  # none, one above the axes, or one of too many lines
+    legend.remove()
+    dashed = (isinstance(line, Line2D) and line.get_linestyle() == "--" for line in lines)
+    thin = next((name for name, is_dashed in zip(labels, dashed, strict=True) if is_dashed), "")
+    if thin:
+        ax.set_xlabel(f"{ax.get_xlabel()}  ·  dashed: {thin.partition(',')[0]}")

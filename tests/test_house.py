@@ -57,7 +57,7 @@ explainer/chain.py               | numpy trace architecture operations          
 explainer/symbols.py             | architecture operations                                    |
 explainer/diagnosis.py           | numpy flow baseline lifetimes ratios saturation            |
 explainer/portrait.py            | numpy architecture classifier scores stages                |
-explainer/factors.py             | numpy trace chain operations                               |
+explainer/factors.py             | numpy architecture chain operations                        |
 explainer/change.py              | numpy trace chain operations                               |
 explainer/classifier.py          | numpy trace recordings scores operations                   |
 explainer/forward.py             | numpy trace architecture operations                        |

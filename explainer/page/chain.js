@@ -7,76 +7,118 @@ import { nearest } from "./loss.js";
 import { number, say, write } from "./words.js";
 
 export function chainView(lesson, store, picture) {
-  const nodes = html("div", { class: "operations", role: "group", "aria-label": say("chain.operations") });
-  const formula = html("p", { class: "formula" });
-  const tabs = html("div", {});
-  const table = html("table", { class: "products" });
-  const notes = html("p", { class: "note" });
-  picture.append(nodes, formula, tabs, html("div", { class: "scroller", tabindex: 0, role: "group", "aria-label": say("chain.title") }, table), notes);
-  let [lit, rows, buttons] = [[], [], []];
-  const chain = () => lesson.runs[store.state.run].chain;
-  const operation = () => chain().operations[Math.min(store.state.operation, chain().operations.length - 1)];
-  const products = () => operation().tables[Math.min(store.state.table, operation().tables.length - 1)];
+  const view = { lesson, store, picture, lit: [], rows: [], buttons: [] };
+  view.nodes = html("div", { class: "operations", role: "group", "aria-label": say("chain.operations") });
+  view.formula = html("p", { class: "formula" });
+  view.tabs = html("div", {});
+  view.table = html("table", { class: "products" });
+  view.notes = html("p", { class: "note" });
+  picture.append(
+    view.nodes,
+    view.formula,
+    view.tabs,
+    html("div", { class: "scroller", tabindex: 0, role: "group", "aria-label": say("chain.title") }, view.table),
+    view.notes,
+  );
+  store.set({ operation: chain(view).missing === undefined ? chain(view).operations.length - 1 : 0 });
+  layout(view);
+  store.subscribe(["run"], () => layout(view));
+  store.subscribe(["operation", "table"], () => choose(view));
+  store.subscribe(["step"], () => step(view));
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
+}
 
-  function layout() {
-    lit = [];
-    rows = [];
-    picture.hidden = chain().missing !== undefined;
-    if (picture.hidden) return;
-    buttons = chain().operations.map((each, index) => node(each, index, store, lit));
-    const start = html("span", { class: "start" }, "x");
-    replace(nodes, start, buttons.flatMap((button) => [html("span", { class: "arrow", "aria-hidden": "true" }, "←"), button]));
-    choose();
-  }
+function chain(view) {
+  return view.lesson.runs[view.store.state.run].chain;
+}
+function operation(view) {
+  return chain(view).operations[Math.min(view.store.state.operation, chain(view).operations.length - 1)];
+}
+function products(view) {
+  return operation(view).tables[Math.min(view.store.state.table, operation(view).tables.length - 1)];
+}
 
-  function choose() {
-    if (chain().missing !== undefined) return;
-    const here = operation();
-    buttons.forEach((button, index) => button.setAttribute("aria-pressed", String(chain().operations[index] === here)));
-    const pick = choices("table", say("chain.to"), here.tables.map((each) => target(each, here)), (index) => store.set({ table: index }));
-    pick.mark(Math.min(store.state.table, here.tables.length - 1));
-    replace(tabs, here.tables.length > 1 ? pick.group : "");
-    replace(formula, written(here, products()));
-    const terms = products().of.shape[1];
-    const several = termCount(here, products()) > terms;
-    rows = Array.from({ length: products().rows.shape[0] }, (_, row) => productRow(here, products(), row, several));
-    replace(table, html("caption", { class: "unseen" }, say("chain.table", { layer: here.name })), head(), html("tbody", {}, rows.map((each) => each.element)));
-    step();
-  }
+function layout(view) {
+  view.lit = [];
+  view.rows = [];
+  view.picture.hidden = chain(view).missing !== undefined;
+  if (view.picture.hidden) return;
+  view.buttons = chain(view).operations.map((each, index) => node(each, index, view.store, view.lit));
+  const start = html("span", { class: "start" }, "x");
+  replace(
+    view.nodes,
+    start,
+    view.buttons.flatMap((button) => [html("span", { class: "arrow", "aria-hidden": "true" }, "←"), button]),
+  );
+  choose(view);
+}
 
-  function step() {
-    if (chain().missing !== undefined) return;
-    const { steps } = chain();
-    const now = lesson.runs[store.state.run].steps.values[store.state.step];
-    const at = nearest(steps.values, now);
-    const shown = products();
-    rows.forEach((row, index) => fillRow(row, shown, index, at));
-    const count = operation().inputs;
-    const some = shown.to === "input" && count > shown.rows.shape[0];
-    const told = [
-        say("chain.of_example"),
-        chain().stride > lesson.runs[store.state.run].stride ? say("chain.at", { step: steps.values[at], stride: chain().stride }) : "",
-        some ? `${say("chain.terms", { shown: shown.rows.shape[0], count })}.` : "",
-        chain().whole ? "" : say("chain.whole"),
-        shown.difference === null ? "" : say("chain.difference", { difference: number(shown.difference, 2) }),
-    ].filter(Boolean).join(" ");
-    if (notes.textContent !== told) notes.textContent = told;
-    table.dataset.step = steps.values[at];
-  }
+function choose(view) {
+  if (chain(view).missing !== undefined) return;
+  const here = operation(view);
+  view.buttons.forEach((button, index) =>
+    button.setAttribute("aria-pressed", String(chain(view).operations[index] === here)),
+  );
+  const pick = choices(
+    "table",
+    say("chain.to"),
+    here.tables.map((each) => target(each, here)),
+    (index) => view.store.set({ table: index }),
+  );
+  pick.mark(Math.min(view.store.state.table, here.tables.length - 1));
+  replace(view.tabs, here.tables.length > 1 ? pick.group : "");
+  replace(view.formula, written(here, products(view)));
+  const terms = products(view).of.shape[1];
+  const several = termCount(here, products(view)) > terms;
+  view.rows = Array.from({ length: products(view).rows.shape[0] }, (_, row) =>
+    productRow(here, products(view), row, several),
+  );
+  replace(
+    view.table,
+    html("caption", { class: "unseen" }, say("chain.table", { layer: here.name })),
+    head(),
+    html(
+      "tbody",
+      {},
+      view.rows.map((each) => each.element),
+    ),
+  );
+  step(view);
+}
 
-  store.set({ operation: chain().missing === undefined ? chain().operations.length - 1 : 0 });
-  layout();
-  store.subscribe(["run"], layout);
-  store.subscribe(["operation", "table"], choose);
-  store.subscribe(["step"], step);
-  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+function step(view) {
+  if (chain(view).missing !== undefined) return;
+  const { steps } = chain(view);
+  const now = view.lesson.runs[view.store.state.run].steps.values[view.store.state.step];
+  const at = nearest(steps.values, now);
+  const shown = products(view);
+  view.rows.forEach((row, index) => fillRow(row, shown, index, at));
+  const count = operation(view).inputs;
+  const some = shown.to === "input" && count > shown.rows.shape[0];
+  const told = [
+    say("chain.of_example"),
+    chain(view).stride > view.lesson.runs[view.store.state.run].stride
+      ? say("chain.at", { step: steps.values[at], stride: chain(view).stride })
+      : "",
+    some ? `${say("chain.terms", { shown: shown.rows.shape[0], count })}.` : "",
+    chain(view).whole ? "" : say("chain.whole"),
+    shown.difference === null ? "" : say("chain.difference", { difference: number(shown.difference, 2) }),
+  ]
+    .filter(Boolean)
+    .join(" ");
+  if (view.notes.textContent !== told) view.notes.textContent = told;
+  view.table.dataset.step = steps.values[at];
 }
 
 function node(operation, index, store, lit) {
   const isLoss = operation.name === "loss";
   const button = html(
     "button",
-    { type: "button", class: `operation${isLoss ? " loss" : ""}`, onclick: () => store.set({ operation: index, table: 0 }) },
+    {
+      type: "button",
+      class: `operation${isLoss ? " loss" : ""}`,
+      onclick: () => store.set({ operation: index, table: 0 }),
+    },
     html("span", { class: "symbol" }, isLoss ? "ℓ" : operation.name),
     html("span", { class: "type" }, operation.type),
   );
@@ -99,18 +141,36 @@ function written(operation, table) {
   const y = operation.name === "loss" ? "ℓ" : operation.name;
   const x = table.to === "parameter" ? table.parameter : operation.before === "" ? "x" : operation.before;
   return [
-    fraction("∂ℓ", `∂${y}`, "gradient"), html("span", {}, " × "), fraction(`∂${y}`, `∂${x}`, "local"), html("span", {}, " = "),
+    fraction("∂ℓ", `∂${y}`, "gradient"),
+    html("span", {}, " × "),
+    fraction(`∂${y}`, `∂${x}`, "local"),
+    html("span", {}, " = "),
     fraction("∂ℓ", `∂${x}`, "gradient"),
   ];
 }
 
 function fraction(over, under, kind) {
-  return html("span", { class: `fraction ${kind}` }, html("span", {}, over), html("span", { class: "unseen" }, " / "), html("span", { class: "under" }, under));
+  return html(
+    "span",
+    { class: `fraction ${kind}` },
+    html("span", {}, over),
+    html("span", { class: "unseen" }, " / "),
+    html("span", { class: "under" }, under),
+  );
 }
 
 function head() {
-  const product = html("th", { scope: "col" }, html("span", { class: "gradient" }, say("chain.incoming")), " × ", html("span", { class: "local" }, say("chain.local")));
-  const others = [["chain.outgoing", "gradient"], ["chain.recorded", ""]].map(([key, kind]) => html("th", { scope: "col", class: kind }, say(key)));
+  const product = html(
+    "th",
+    { scope: "col" },
+    html("span", { class: "gradient" }, say("chain.incoming")),
+    " × ",
+    html("span", { class: "local" }, say("chain.local")),
+  );
+  const others = [
+    ["chain.outgoing", "gradient"],
+    ["chain.recorded", ""],
+  ].map(([key, kind]) => html("th", { scope: "col", class: kind }, say(key)));
   return html("thead", {}, html("tr", {}, html("td"), product, others));
 }
 
@@ -130,7 +190,9 @@ function productRow(operation, table, row, several) {
   const recorded = numeric("", `chain.${row}.recorded`);
   const many = terms.length > 1 || several;
   const more = termCount(operation, table) - terms.length;
-  const products = terms.map(({ incoming, local, product }) => html("li", {}, incoming, " × ", local, many ? [" = ", product] : ""));
+  const products = terms.map(({ incoming, local, product }) =>
+    html("li", {}, incoming, " × ", local, many ? [" = ", product] : ""),
+  );
   if (rest) products.push(html("li", { class: "quiet" }, `+ ${say("chain.rest", { count: more })}: `, rest));
   const element = html(
     "tr",
@@ -151,7 +213,12 @@ function rowName(operation, table, row) {
 
 function fillRow({ terms, rest, total, recorded }, table, row, at) {
   terms.forEach(({ incoming, local, product }, term) => {
-    write(incoming, table.incoming.at(row, term, at), table.incoming.single, number(table.incoming.at(row, term, at), 3));
+    write(
+      incoming,
+      table.incoming.at(row, term, at),
+      table.incoming.single,
+      number(table.incoming.at(row, term, at), 3),
+    );
     write(local, table.local.at(row, term, at), table.local.single, number(table.local.at(row, term, at), 3));
     write(product, table.product.at(row, term, at), table.product.single, number(table.product.at(row, term, at), 3));
   });

@@ -8,73 +8,79 @@ const WHOLE = 15000; // milliseconds that a run takes at speed 1, at least SLOWE
 const SLOWEST = 6;
 
 export function clock(lesson, store) {
+  const bar = parts();
+  const { slider, play, speed } = bar;
+  slider.addEventListener("input", () => store.set({ step: Number(slider.value), playing: false }));
+  play.addEventListener("click", () => toggle(store, length(lesson, store)));
+  speed.addEventListener("change", () => store.set({ speed: Number(speed.value) }));
+  const draw = () => show(bar, lesson, store);
+  store.subscribe(["step", "run"], draw);
+  store.subscribe(["playing"], () => {
+    nameOfPlay(play, store.state.playing);
+    if (store.state.playing) run(store, () => length(lesson, store));
+  });
+  store.whenResting(() => store.state.playing || announce(bar, lesson, store));
+  nameOfPlay(play, false);
+  return { element: bar.element, draw };
+}
+
+function parts() {
   const slider = html("input", { type: "range", min: 0, step: 1, value: 0, id: "slider", "aria-label": say("slider") });
   const play = html("button", { type: "button", class: "play" }, html("span", { "aria-hidden": "true" }, "▶"));
-  const step = numeric("step", "clock.step");
-  const loss = numeric("loss", "clock.loss");
+  const [step, loss] = [numeric("step", "clock.step"), numeric("loss", "clock.loss")];
   const last = html("span", { class: "quiet" });
-  const speed = html(
-    "select",
-    { id: "speed" },
-    SPEEDS.map((each) => html("option", { value: each, selected: each === 1 }, `${each}×`)),
-  );
+  const options = SPEEDS.map((each) => html("option", { value: each, selected: each === 1 }, `${each}×`));
+  const speed = html("select", { id: "speed" }, options);
   const status = html("output", { class: "unseen", "aria-live": "polite" });
+  const quiet = (word) => html("span", { class: "quiet" }, `${say(word)} `);
   const element = html(
     "section",
     { class: "clock", "aria-label": say("clock"), id: "clock" },
     play,
-    html("div", { class: "time" }, html("span", { class: "quiet" }, `${say("step")} `), step, last),
+    html("div", { class: "time" }, quiet("step"), step, last),
     slider,
-    html("div", { class: "now" }, html("span", { class: "quiet" }, `${say("loss")} `), loss),
-    html("label", { class: "speed" }, html("span", { class: "quiet" }, `${say("speed")} `), speed),
+    html("div", { class: "now" }, quiet("loss"), loss),
+    html("label", { class: "speed" }, quiet("speed"), speed),
     status,
   );
+  return { element, slider, play, step, loss, last, speed, status };
+}
 
-  slider.addEventListener("input", () => store.set({ step: Number(slider.value), playing: false }));
-  play.addEventListener("click", () => toggle(store, length()));
-  speed.addEventListener("change", () => store.set({ speed: Number(speed.value) }));
-  store.subscribe(["step", "run"], draw);
-  store.subscribe(["playing"], () => {
-    const word = say(store.state.playing ? "pause" : "play");
-    play.firstChild.textContent = store.state.playing ? "❚❚" : "▶";
-    play.setAttribute("aria-label", word);
-    play.title = word;
-    if (store.state.playing) run(store, length);
-    else announce();
-  });
-  play.setAttribute("aria-label", say("play"));
+function nameOfPlay(play, playing) {
+  const word = say(playing ? "pause" : "play");
+  play.firstChild.textContent = playing ? "❚❚" : "▶";
+  play.setAttribute("aria-label", word);
+  play.title = word;
+}
 
-  function length() {
-    return lesson.runs[store.state.run].steps.values.length;
-  }
+function length(lesson, store) {
+  return lesson.runs[store.state.run].steps.values.length;
+}
 
-  function draw() {
-    const run = lesson.runs[store.state.run];
-    const { values } = run.steps;
-    const at = store.state.step;
-    slider.max = values.length - 1;
-    slider.value = at;
-    write(step, values[at], false, String(values[at]));
-    last.textContent = ` / ${values[values.length - 1]}`;
-    if (run.loss.missing === undefined) write(loss, run.loss.loss.values[at], run.loss.loss.single);
-    slider.setAttribute("aria-valuetext", told());
-    if (!store.state.playing) announce();
-  }
+function show({ slider, step, loss, last }, lesson, store) {
+  const run = lesson.runs[store.state.run];
+  const { values } = run.steps;
+  const at = store.state.step;
+  slider.max = values.length - 1;
+  slider.value = at;
+  write(step, values[at], false, String(values[at]));
+  last.textContent = ` / ${values[values.length - 1]}`;
+  if (run.loss.missing === undefined) write(loss, run.loss.loss.values[at], run.loss.loss.single);
+  slider.setAttribute("aria-valuetext", told(lesson, store));
+}
 
-  function told() {
-    const run = lesson.runs[store.state.run];
-    const { values } = run.steps;
-    const now = run.loss.missing === undefined ? number(run.loss.loss.values[store.state.step]) : say("loss.none");
-    return say("slider_value", { step: values[store.state.step], last: values[values.length - 1], loss: now });
-  }
+/** The step and its loss in words. */
+function told(lesson, store) {
+  const run = lesson.runs[store.state.run];
+  const { values } = run.steps;
+  const now = run.loss.missing === undefined ? number(run.loss.loss.values[store.state.step]) : say("loss.none");
+  return say("slider_value", { step: values[store.state.step], last: values[values.length - 1], loss: now });
+}
 
-  let waiting = 0;
-  function announce() {
-    clearTimeout(waiting); // one who holds an arrow key down hears where it ends
-    waiting = setTimeout(() => (status.textContent = told()), 400);
-  }
-
-  return { element, draw };
+/** Tell who does not see it where the clock has come to rest. */
+function announce({ status }, lesson, store) {
+  const words = told(lesson, store);
+  if (status.textContent !== words) status.textContent = words;
 }
 
 /** Begin or stop; at the end, begin again. */
@@ -109,7 +115,12 @@ export function listen(lesson, store) {
     const end = lesson.runs[store.state.run].steps.values.length - 1;
     const { step } = store.state;
     const to = {
-      ArrowLeft: step - 1, ArrowRight: step + 1, PageUp: step + 10, PageDown: step - 10, Home: 0, End: end,
+      ArrowLeft: step - 1,
+      ArrowRight: step + 1,
+      PageUp: step + 10,
+      PageDown: step - 10,
+      Home: 0,
+      End: end,
     }[event.key];
     if (event.key === " ") toggle(store, end + 1);
     else if (to === undefined) return;

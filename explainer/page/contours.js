@@ -11,7 +11,12 @@ export function contour(losses, level) {
 }
 
 function cell(losses, level, row, column, found) {
-  const corners = [[0, 0], [1, 0], [1, 1], [0, 1]].map(([x, y]) => [column + x, row + y, losses.at(row + y, column + x)]);
+  const corners = [
+    [0, 0],
+    [1, 0],
+    [1, 1],
+    [0, 1],
+  ].map(([x, y]) => [column + x, row + y, losses.at(row + y, column + x)]);
   if (corners.some(([, , loss]) => !Number.isFinite(loss))) return;
   const crossings = [];
   for (let side = 0; side < 4; side++) {

@@ -6,78 +6,110 @@ import { standFor, showLit } from "./hover.js";
 import { number, percent, say, write } from "./words.js";
 
 export function digitView(lesson, store, picture) {
-  const holder = html("div", { class: "answer" });
-  picture.append(holder);
-  let [parts, lit] = [null, []];
-  const seen = () => lesson.runs[store.state.run].digit;
+  const view = { lesson, store, lit: [], parts: null };
+  view.holder = html("div", { class: "answer" });
+  picture.append(view.holder);
+  layout(view);
+  store.subscribe(["run"], () => layout(view));
+  store.subscribe(["image"], () => choose(view));
+  store.subscribe(["step"], () => step(view));
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
+}
 
-  function layout() {
-    parts = null;
-    lit = [];
-    if (seen().missing !== undefined) return replace(holder);
-    const { classes, images, targets, layer, class_count: count } = seen();
-    const pick = choices("image", say("digit.choose"), targets.map((target, index) => thumbnail(images, index, classes[target])), (image) => store.set({ image }));
-    const large = html("canvas", { class: "image", role: "img" });
-    const right = numeric("right", "digit.right");
-    const first = html("span", { class: "quiet" });
-    const verdict = html("span", { class: "verdict" });
-    const rows = classes.map((name) => row(name));
-    const bars = html("div", { class: "bars", role: "group", "aria-label": say("digit.table"), tabindex: 0 }, rows.map((each) => each.element), html("p", { class: "note" }, say("digit.scale"), classes.length < count ? `; ${say("digit.shown", { shown: classes.length, count })}` : ""));
-    standFor(store, lit, bars, [layer]);
-    const word = html("span", { class: "quiet" });
-    replace(holder, html("div", { class: "shown" }, large, html("p", { class: "big" }, word, right, verdict, first)), bars, pick.group);
-    parts = { pick, large, right, first, verdict, rows, word };
-    choose();
-    return undefined;
-  }
+function seen(view) {
+  return view.lesson.runs[view.store.state.run].digit;
+}
 
-  function choose() {
-    if (!parts) return;
-    const image = Math.min(store.state.image, seen().targets.length - 1);
-    const { classes, images, targets, probabilities } = seen();
-    const name = classes[targets[image]];
-    parts.pick.mark(image);
-    paintImage(parts.large, images, image);
-    parts.large.setAttribute("aria-label", say("digit.image", { class: name }));
-    parts.word.textContent = say("digit.probability", { class: name });
-    parts.first.textContent = say("digit.at_first", { value: number(probabilities.at(image, targets[image], 0), 3) });
-    parts.rows.forEach((each, place) => {
-      each.element.classList.toggle("target", place === targets[image]);
-      each.mark.style.left = percent(probabilities.at(image, place, 0));
-    });
-    step();
-  }
+function layout(view) {
+  view.parts = null;
+  view.lit = [];
+  if (seen(view).missing !== undefined) return replace(view.holder);
+  const { classes, images, targets, layer, class_count: count } = seen(view);
+  const pick = choices(
+    "image",
+    say("digit.choose"),
+    targets.map((target, index) => thumbnail(images, index, classes[target])),
+    (image) => view.store.set({ image }),
+  );
+  const large = html("canvas", { class: "image", role: "img" });
+  const right = numeric("right", "digit.right");
+  const first = html("span", { class: "quiet" });
+  const verdict = html("span", { class: "verdict" });
+  const rows = classes.map((name) => row(name));
+  const bars = html(
+    "div",
+    { class: "bars", role: "group", "aria-label": say("digit.table"), tabindex: 0 },
+    rows.map((each) => each.element),
+    html(
+      "p",
+      { class: "note" },
+      say("digit.scale"),
+      classes.length < count ? `; ${say("digit.shown", { shown: classes.length, count })}` : "",
+    ),
+  );
+  standFor(view.store, view.lit, bars, [layer]);
+  const word = html("span", { class: "quiet" });
+  replace(
+    view.holder,
+    html("div", { class: "shown" }, large, html("p", { class: "big" }, word, right, verdict, first)),
+    bars,
+    pick.group,
+  );
+  view.parts = { pick, large, right, first, verdict, rows, word };
+  choose(view);
+  return undefined;
+}
 
-  function step() {
-    if (!parts) return;
-    const { classes, probabilities, targets } = seen();
-    const [at, image] = [store.state.step, Math.min(store.state.image, targets.length - 1)];
-    let [best, most] = [0, -1];
-    parts.rows.forEach(({ fill, value }, place) => {
-      const share = probabilities.at(image, place, at);
-      fill.style.width = `${100 * share}%`;
-      write(value, share, probabilities.single, share.toFixed(3));
-      if (share > most) [best, most] = [place, share];
-    });
-    const share = probabilities.at(image, targets[image], at);
-    write(parts.right, share, probabilities.single, share.toFixed(3));
-    const isRight = best === targets[image];
-    parts.verdict.textContent = isRight ? `✓ ${say("digit.right")}` : `✗ ${say("digit.wrong", { class: classes[best] })}`;
-    parts.verdict.classList.toggle("wrong", !isRight);
-  }
+function choose(view) {
+  if (!view.parts) return;
+  const image = Math.min(view.store.state.image, seen(view).targets.length - 1);
+  const { classes, images, targets, probabilities } = seen(view);
+  const name = classes[targets[image]];
+  view.parts.pick.mark(image);
+  paintImage(view.parts.large, images, image);
+  view.parts.large.setAttribute("aria-label", say("digit.image", { class: name }));
+  view.parts.word.textContent = say("digit.probability", { class: name });
+  view.parts.first.textContent = say("digit.at_first", {
+    value: number(probabilities.at(image, targets[image], 0), 3),
+  });
+  view.parts.rows.forEach((each, place) => {
+    each.element.classList.toggle("target", place === targets[image]);
+    each.mark.style.left = percent(probabilities.at(image, place, 0));
+  });
+  step(view);
+}
 
-  layout();
-  store.subscribe(["run"], layout);
-  store.subscribe(["image"], choose);
-  store.subscribe(["step"], step);
-  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+function step(view) {
+  if (!view.parts) return;
+  const { classes, probabilities, targets } = seen(view);
+  const [at, image] = [view.store.state.step, Math.min(view.store.state.image, targets.length - 1)];
+  let [best, most] = [0, -1];
+  view.parts.rows.forEach(({ fill, value }, place) => {
+    const share = probabilities.at(image, place, at);
+    fill.style.width = `${100 * share}%`;
+    write(value, share, probabilities.single, share.toFixed(3));
+    if (share > most) [best, most] = [place, share];
+  });
+  const share = probabilities.at(image, targets[image], at);
+  write(view.parts.right, share, probabilities.single, share.toFixed(3));
+  const isRight = best === targets[image];
+  view.parts.verdict.textContent = isRight
+    ? `✓ ${say("digit.right")}`
+    : `✗ ${say("digit.wrong", { class: classes[best] })}`;
+  view.parts.verdict.classList.toggle("wrong", !isRight);
 }
 
 function row(name) {
   const fill = html("span", { class: "fill" });
   const mark = html("span", { class: "mark" });
   const value = numeric("", `digit.${name}`);
-  const element = html("div", { class: "bar-row" }, html("span", { class: "class" }, name), html("span", { class: "track" }, fill, mark), value);
+  const element = html(
+    "div",
+    { class: "bar-row" },
+    html("span", { class: "class" }, name),
+    html("span", { class: "track" }, fill, mark),
+    value,
+  );
   return { element, fill, mark, value };
 }
 
@@ -97,7 +129,8 @@ export function paintImage(canvas, images, index) {
   const size = rows * columns;
   for (let pixel = 0; pixel < size; pixel++) {
     const from = (index * size + pixel) * channels;
-    for (let channel = 0; channel < 3; channel++) image.data[4 * pixel + channel] = images.values[from + (channels === 3 ? channel : 0)];
+    for (let channel = 0; channel < 3; channel++)
+      image.data[4 * pixel + channel] = images.values[from + (channels === 3 ? channel : 0)];
     image.data[4 * pixel + 3] = 255;
   }
   pen.putImageData(image, 0, 0);

@@ -13,91 +13,117 @@ const MARGIN = { left: 58, right: 8, top: 20, bottom: 22 };
 const ROOM = 46; // pixels that a number needs
 
 export function flowView(lesson, store, picture) {
-  const title = html("p", { class: "values" });
-  const bars = svg("svg", { role: "group", "aria-label": say("flow.picture"), height: HEIGHT });
-  const history = html("canvas", { role: "img", "aria-label": say("flow.history"), class: "history" });
-  const over = svg("svg", { class: "over", "aria-hidden": "true" });
-  picture.append(title, bars, html("div", { class: "stack" }, history, over));
-  let lit = [];
-  let parts = null;
-  let width = 0;
-  const run = () => lesson.runs[store.state.run];
-  dragging(over, (x) => parts && store.set({ step: nearest(run().steps.values, parts.along.back(x)), playing: false }));
+  const view = { lesson, store, lit: [], parts: null, width: 0 };
+  view.title = html("p", { class: "values" });
+  view.bars = svg("svg", { role: "group", "aria-label": say("flow.picture"), height: HEIGHT });
+  view.history = html("canvas", { role: "img", "aria-label": say("flow.history"), class: "history" });
+  view.over = svg("svg", { class: "over", "aria-hidden": "true" });
+  picture.append(view.title, view.bars, html("div", { class: "stack" }, view.history, view.over));
+  dragging(
+    view.over,
+    (x) => view.parts && store.set({ step: nearest(run(view).steps.values, view.parts.along.back(x)), playing: false }),
+  );
+  whenResized(picture, (width) => layout(view, width));
+  store.whenResting(() => tellAll(view));
+  store.subscribe(["run", "scheme"], () => layout(view));
+  store.subscribe(["step"], () => step(view));
+  store.subscribe(["hovered"], () => hover(view));
+}
 
-  function layout(wide = width) {
-    width = wide;
-    const { flow } = run();
-    lit = [];
-    parts = null;
-    bars.hidden = flow.missing !== undefined;
-    if (flow.missing !== undefined || width === 0) return;
-    bars.setAttribute("width", width);
-    const bottom = HEIGHT - MARGIN.bottom;
-    const up = scale(flow.low / 1.6, flow.high * 1.6, bottom, MARGIN.top, true);
-    const each = (width - MARGIN.left - MARGIN.right) / flow.layers.length;
-    const drawn = flow.layers.map((layer, index) => bar(layer, MARGIN.left + index * each, each, bottom, store, lit));
-    replace(bars, leftAxis(up, MARGIN.left, width - MARGIN.right, 4), drawn.map(({ group }) => group));
-    replace(title, html("span", { class: "gradient" }, say("flow.scale")), shareOf(flow));
-    parts = { up, drawn, bottom, along: heat(flow), each };
-    step();
-    tellAll();
-  }
+function run(view) {
+  return view.lesson.runs[view.store.state.run];
+}
 
-  /** All steps at once: a row for each layer, the last one above, as bright as its gradient is large. */
-  function heat({ norms, layers, low, high }) {
-    const steps = run().steps.values;
-    const rows = Math.max(1.5, Math.min(24, 170 / layers.length));
-    const height = Math.round(rows * layers.length);
-    const [left, right] = [MARGIN.left, width - MARGIN.right];
-    const pen = penOf(history, width, height);
-    const tones = pixels(norms, low, high);
-    pen.clearRect(0, 0, width, height);
-    pen.imageSmoothingEnabled = false;
-    pen.drawImage(tones, left, 0, right - left, height);
-    over.setAttribute("width", width);
-    over.setAttribute("height", height);
-    const marks = [layers.length - 1, 0].filter((layer, place) => !place || layers.length > 1);
-    replace(
-      over,
-      marks.map((layer) => svg("text", { class: "note", x: left - 6, "text-anchor": "end", y: (layers.length - 1 - layer + 0.5) * (height / layers.length), dy: "0.35em" }, short(layers[layer].name, 7))),
-      svg("rect", { class: "row", x: left, width: right - left, height: height / layers.length, visibility: "hidden" }),
-      svg("line", { class: "cursor", y1: 0, y2: height }),
-    );
-    return scale(steps[0], steps.at(-1), left + (right - left) / steps.length / 2, right - (right - left) / steps.length / 2);
-  }
+function layout(view, wide = view.width) {
+  view.width = wide;
+  const { flow } = run(view);
+  view.lit = [];
+  view.parts = null;
+  view.bars.hidden = flow.missing !== undefined;
+  if (flow.missing !== undefined || view.width === 0) return;
+  view.bars.setAttribute("width", view.width);
+  const bottom = HEIGHT - MARGIN.bottom;
+  const up = scale(flow.low / 1.6, flow.high * 1.6, bottom, MARGIN.top, true);
+  const each = (view.width - MARGIN.left - MARGIN.right) / flow.layers.length;
+  const drawn = flow.layers.map((layer, index) =>
+    bar(layer, MARGIN.left + index * each, each, bottom, view.store, view.lit),
+  );
+  replace(
+    view.bars,
+    leftAxis(up, MARGIN.left, view.width - MARGIN.right, 4),
+    drawn.map(({ group }) => group),
+  );
+  replace(view.title, html("span", { class: "gradient" }, say("flow.scale")), shareOf(flow));
+  view.parts = { up, drawn, bottom, along: heat(view, flow), each };
+  step(view);
+  tellAll(view);
+}
 
-  function step() {
-    if (!parts) return;
-    const { flow } = run();
-    const at = store.state.step;
-    parts.drawn.forEach((each, layer) => drawBar(each, flow, layer, at, parts));
-    const share = title.querySelector("data");
-    if (share) write(share, flow.share.values[at], flow.share.single, number(flow.share.values[at], 3));
-    const x = parts.along(run().steps.values[at]);
-    const cursor = over.lastChild;
-    cursor.setAttribute("x1", x);
-    cursor.setAttribute("x2", x);
-  }
+/** All steps at once: a row for each layer, the last one above, as bright as its gradient is large. */
+function heat(view, { norms, layers, low, high }) {
+  const steps = run(view).steps.values;
+  const rows = Math.max(1.5, Math.min(24, 170 / layers.length));
+  const height = Math.round(rows * layers.length);
+  const [left, right] = [MARGIN.left, view.width - MARGIN.right];
+  const pen = penOf(view.history, view.width, height);
+  const tones = pixels(norms, low, high);
+  pen.clearRect(0, 0, view.width, height);
+  pen.imageSmoothingEnabled = false;
+  pen.drawImage(tones, left, 0, right - left, height);
+  view.over.setAttribute("width", view.width);
+  view.over.setAttribute("height", height);
+  const marks = [layers.length - 1, 0].filter((layer, place) => !place || layers.length > 1);
+  replace(
+    view.over,
+    marks.map((layer) =>
+      svg(
+        "text",
+        {
+          class: "note",
+          x: left - 6,
+          "text-anchor": "end",
+          y: (layers.length - 1 - layer + 0.5) * (height / layers.length),
+          dy: "0.35em",
+        },
+        short(layers[layer].name, 7),
+      ),
+    ),
+    svg("rect", { class: "row", x: left, width: right - left, height: height / layers.length, visibility: "hidden" }),
+    svg("line", { class: "cursor", y1: 0, y2: height }),
+  );
+  return scale(
+    steps[0],
+    steps.at(-1),
+    left + (right - left) / steps.length / 2,
+    right - (right - left) / steps.length / 2,
+  );
+}
 
-  function tellAll() {
-    for (const { group } of parts?.drawn ?? []) group.setAttribute("aria-label", group.told);
-  }
+function step(view) {
+  if (!view.parts) return;
+  const { flow } = run(view);
+  const at = view.store.state.step;
+  view.parts.drawn.forEach((each, layer) => drawBar(each, flow, layer, at, view.parts));
+  const share = view.title.querySelector("data");
+  if (share) write(share, flow.share.values[at], flow.share.single, number(flow.share.values[at], 3));
+  const x = view.parts.along(run(view).steps.values[at]);
+  const cursor = view.over.lastChild;
+  cursor.setAttribute("x1", x);
+  cursor.setAttribute("x2", x);
+}
 
-  function hover() {
-    showLit(store.state.hovered, lit);
-    const row = over.querySelector(".row");
-    if (!row || !parts) return;
-    const { layers } = run().flow;
-    const place = layers.findIndex((layer) => isLit(store.state.hovered, new Set([layer.name])));
-    row.setAttribute("visibility", place < 0 ? "hidden" : "visible");
-    row.setAttribute("y", (layers.length - 1 - place) * Number(row.getAttribute("height")));
-  }
+function tellAll(view) {
+  for (const { group } of view.parts?.drawn ?? []) group.setAttribute("aria-label", group.told);
+}
 
-  whenResized(picture, layout);
-  store.whenResting(tellAll);
-  store.subscribe(["run", "scheme"], () => layout());
-  store.subscribe(["step"], step);
-  store.subscribe(["hovered"], hover);
+function hover(view) {
+  showLit(view.store.state.hovered, view.lit);
+  const row = view.over.querySelector(".row");
+  if (!row || !view.parts) return;
+  const { layers } = run(view).flow;
+  const place = layers.findIndex((layer) => isLit(view.store.state.hovered, new Set([layer.name])));
+  row.setAttribute("visibility", place < 0 ? "hidden" : "visible");
+  row.setAttribute("y", (layers.length - 1 - place) * Number(row.getAttribute("height")));
 }
 
 function shareOf(flow) {
@@ -108,11 +134,28 @@ function shareOf(flow) {
 
 function bar(layer, left, each, bottom, store, lit) {
   const middle = left + each / 2;
-  const rect = svg("rect", { class: "bar", x: left + each * 0.12, width: Math.max(1, each * 0.76), y: bottom, height: 0 });
+  const rect = svg("rect", {
+    class: "bar",
+    x: left + each * 0.12,
+    width: Math.max(1, each * 0.76),
+    y: bottom,
+    height: 0,
+  });
   const value = svg("text", { class: "value", x: middle, "text-anchor": "middle", "data-of": `flow.${layer.name}` });
   if (each < ROOM) value.setAttribute("class", "value unseen-text");
-  const name = svg("text", { class: "name", x: middle, y: bottom + 16, "text-anchor": "middle" }, each < 14 ? "" : short(layer.name, Math.floor(each / 7.5)));
-  const group = svg("g", { tabindex: 0, role: "img", class: "layer" }, svg("rect", { class: "ground", x: left, width: each, y: 0, height: bottom + 20 }), rect, value, name);
+  const name = svg(
+    "text",
+    { class: "name", x: middle, y: bottom + 16, "text-anchor": "middle" },
+    each < 14 ? "" : short(layer.name, Math.floor(each / 7.5)),
+  );
+  const group = svg(
+    "g",
+    { tabindex: 0, role: "img", class: "layer" },
+    svg("rect", { class: "ground", x: left, width: each, y: 0, height: bottom + 20 }),
+    rect,
+    value,
+    name,
+  );
   standFor(store, lit, group, [layer.name]);
   return { group, rect, value, layer };
 }
@@ -123,7 +166,13 @@ function drawBar({ group, rect, value, layer }, flow, index, at, { up, bottom })
   const y = drawable ? Math.min(up(size), bottom - 1) : bottom;
   rect.setAttribute("y", y);
   rect.setAttribute("height", bottom - y);
-  const words = Number.isNaN(lost) ? say("flow.none", { reason: layer.missing || "–" }) : lost > 0 ? say("flow.nonfinite", { count: lost }) : size === 0 ? say("flow.zero") : "";
+  const words = Number.isNaN(lost)
+    ? say("flow.none", { reason: layer.missing || "–" })
+    : lost > 0
+      ? say("flow.nonfinite", { count: lost })
+      : size === 0
+        ? say("flow.zero")
+        : "";
   write(value, size, flow.norms.single, words ? (Number.isNaN(lost) ? "–" : lost > 0 ? "∞" : "0") : number(size, 3));
   value.setAttribute("y", y - 5);
   group.told = `${layer.name}, ${layer.type}: ${words || number(size)}`;
@@ -134,13 +183,18 @@ function pixels(norms, low, high) {
   const canvas = html("canvas", { width: steps, height: layers });
   const pen = canvas.getContext("2d");
   const image = pen.createImageData(steps, layers);
-  const tones = Array.from({ length: 65 }, (_, tone) => blend(colour("zero"), colour("gradient"), tone / 64).match(/\d+/g).map(Number));
+  const tones = Array.from({ length: 65 }, (_, tone) =>
+    blend(colour("zero"), colour("gradient"), tone / 64)
+      .match(/\d+/g)
+      .map(Number),
+  );
   const nothing = channels(colour("panel"));
   const span = Math.log(high / low) || 1;
   for (let layer = 0; layer < layers; layer++) {
     for (let step = 0; step < steps; step++) {
       const size = norms.at(layer, step);
-      const share = size > 0 ? Math.round(64 * Math.min(1, Math.max(0, Math.log(size / low) / span))) : size === 0 ? 0 : -1;
+      const share =
+        size > 0 ? Math.round(64 * Math.min(1, Math.max(0, Math.log(size / low) / span))) : size === 0 ? 0 : -1;
       image.data.set([...(share < 0 ? nothing : tones[share]), 255], 4 * ((layers - 1 - layer) * steps + step));
     }
   }

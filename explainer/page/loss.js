@@ -11,76 +11,98 @@ const SPREAD = 1e3; // from so many times the lowest loss on, the scale is logar
 const MARGIN = { left: 52, right: 14, top: 14, bottom: 26 };
 
 export function lossView(lesson, store, picture) {
-  const runs = lesson.runs.filter((run) => run.loss.missing === undefined);
-  const values = html("p", { class: "values" });
-  const drawing = svg("svg", { role: "img", "aria-label": say("loss.picture"), height: HEIGHT });
-  const lit = [];
-  let parts = null;
-  picture.append(values, drawing);
-  standFor(store, lit, drawing, ["loss"]);
-  dragging(drawing, (x) => parts && store.set({ step: nearest(current().steps.values, parts.across.back(x)), playing: false }));
+  const view = { lesson, store, lit: [], parts: null };
+  view.runs = view.lesson.runs.filter((run) => run.loss.missing === undefined);
+  view.values = html("p", { class: "values" });
+  view.drawing = svg("svg", { role: "img", "aria-label": say("loss.picture"), height: HEIGHT });
+  picture.append(view.values, view.drawing);
+  standFor(store, view.lit, view.drawing, ["loss"]);
+  dragging(
+    view.drawing,
+    (x) =>
+      view.parts && store.set({ step: nearest(current(view).steps.values, view.parts.across.back(x)), playing: false }),
+  );
+  whenResized(picture, (width) => layout(view, width));
+  store.subscribe(["run"], () => view.parts && layout(view, Number(view.drawing.getAttribute("width"))));
+  store.subscribe(["step"], () => step(view));
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
+}
 
-  const current = () => lesson.runs[store.state.run];
+function current(view) {
+  return view.lesson.runs[view.store.state.run];
+}
 
-  function layout(width) {
-    drawing.setAttribute("width", width);
-    const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
-    const steps = runs.flatMap((run) => [run.steps.values[0], run.steps.values.at(-1)]);
-    const across = scale(Math.min(...steps), Math.max(...steps), MARGIN.left + 4, right);
-    const up = heights(runs, bottom);
-    const nothing = current().loss.nothing;
-    const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
-    const dot = svg("circle", { class: "dot loss", r: 5.5 });
-    const curves = runs.map((run, index) => svg("path", { class: `curve loss run-${index % 6}`, "data-run": index, d: curve(run.loss.loss, run, across, up) }));
-    replace(
-      drawing,
-      leftAxis(up, MARGIN.left, right, 4),
-      bottomAxis(across, bottom, Math.max(2, Math.floor(width / 90)), true),
-      nothing === null ? [] : baseline(nothing, current().loss.classes, up, right),
-      svg("g", { class: "others" }),
-      curves,
-      cursor,
-      dot,
-    );
-    parts = { across, up, cursor, dot, curves, others: drawing.querySelector(".others") };
-    chosen();
+function layout(view, width) {
+  view.drawing.setAttribute("width", width);
+  const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
+  const steps = view.runs.flatMap((run) => [run.steps.values[0], run.steps.values.at(-1)]);
+  const across = scale(Math.min(...steps), Math.max(...steps), MARGIN.left + 4, right);
+  const up = heights(view.runs, bottom);
+  const nothing = current(view).loss.nothing;
+  const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
+  const dot = svg("circle", { class: "dot loss", r: 5.5 });
+  const curves = view.runs.map((run, index) =>
+    svg("path", {
+      class: `curve loss run-${index % 6}`,
+      "data-run": index,
+      d: curve(run.loss.loss, run, across, up),
+    }),
+  );
+  replace(
+    view.drawing,
+    leftAxis(up, MARGIN.left, right, 4),
+    bottomAxis(across, bottom, Math.max(2, Math.floor(width / 90)), true),
+    nothing === null ? [] : baseline(nothing, current(view).loss.classes, up, right),
+    svg("g", { class: "others" }),
+    curves,
+    cursor,
+    dot,
+  );
+  view.parts = { across, up, cursor, dot, curves, others: view.drawing.querySelector(".others") };
+  chosen(view);
+}
+
+function chosen(view) {
+  const { across, up, curves, others } = view.parts;
+  view.runs.forEach((run, index) => {
+    curves[index].classList.toggle("chosen", run === current(view));
+    if (run === current(view)) curves[index].parentNode.insertBefore(curves[index], view.parts.cursor);
+  });
+  const { others: more = {}, accuracies = {} } = current(view).loss;
+  replace(
+    others,
+    Object.values(more).map((each) => svg("path", { class: "curve other", d: curve(each, current(view), across, up) })),
+  );
+  const shown = [
+    ["loss.of_batch", "loss"],
+    ...Object.keys(more).map((name) => [name, `other ${name}`]),
+    ...Object.keys(accuracies).map((name) => [name, `accuracy ${name}`]),
+  ];
+  replace(
+    view.values,
+    shown.map(([name, of]) =>
+      html("span", { class: of.split(" ")[0] }, `${called(name)} `, numeric("", `loss.${of.split(" ").pop()}`)),
+    ),
+  );
+  step(view);
+}
+
+function step(view) {
+  if (!view.parts || current(view).loss.missing !== undefined) return;
+  const { loss, others, accuracies } = current(view).loss;
+  const at = view.store.state.step;
+  const x = view.parts.across(current(view).steps.values[at]);
+  const y = view.parts.up(loss.values[at]);
+  view.parts.cursor.setAttribute("x1", x);
+  view.parts.cursor.setAttribute("x2", x);
+  view.parts.dot.setAttribute("cx", x);
+  view.parts.dot.setAttribute("cy", Number.isFinite(y) ? y : MARGIN.top);
+  for (const element of view.values.querySelectorAll("data")) {
+    const name = element.dataset.of.slice("loss.".length);
+    const column = name === "loss" ? loss : (others[name] ?? accuracies[name]);
+    const share = name in accuracies && column.values[at] <= 1 && Number.isFinite(column.values[at]);
+    write(element, column.values[at], column.single, share ? percent(column.values[at]) : number(column.values[at]));
   }
-
-  function chosen() {
-    const { across, up, curves, others } = parts;
-    runs.forEach((run, index) => {
-      curves[index].classList.toggle("chosen", run === current());
-      if (run === current()) curves[index].parentNode.insertBefore(curves[index], parts.cursor);
-    });
-    const { others: more = {}, accuracies = {} } = current().loss;
-    replace(others, Object.values(more).map((each) => svg("path", { class: "curve other", d: curve(each, current(), across, up) })));
-    const shown = [["loss.of_batch", "loss"], ...Object.keys(more).map((name) => [name, `other ${name}`]), ...Object.keys(accuracies).map((name) => [name, `accuracy ${name}`])];
-    replace(values, shown.map(([name, of]) => html("span", { class: of.split(" ")[0] }, `${called(name)} `, numeric("", `loss.${of.split(" ").pop()}`))));
-    step();
-  }
-
-  function step() {
-    if (!parts || current().loss.missing !== undefined) return;
-    const { loss, others, accuracies } = current().loss;
-    const at = store.state.step;
-    const x = parts.across(current().steps.values[at]);
-    const y = parts.up(loss.values[at]);
-    parts.cursor.setAttribute("x1", x);
-    parts.cursor.setAttribute("x2", x);
-    parts.dot.setAttribute("cx", x);
-    parts.dot.setAttribute("cy", Number.isFinite(y) ? y : MARGIN.top);
-    for (const element of values.querySelectorAll("data")) {
-      const name = element.dataset.of.slice("loss.".length);
-      const column = name === "loss" ? loss : others[name] ?? accuracies[name];
-      const share = name in accuracies && column.values[at] <= 1 && Number.isFinite(column.values[at]);
-      write(element, column.values[at], column.single, share ? percent(column.values[at]) : number(column.values[at]));
-    }
-  }
-
-  whenResized(picture, layout);
-  store.subscribe(["run"], () => parts && layout(Number(drawing.getAttribute("width"))));
-  store.subscribe(["step"], step);
-  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
 }
 
 function called(name) {
@@ -110,7 +132,11 @@ function heights(runs, bottom) {
 
 function curve(column, run, across, up) {
   const steps = run.steps.values;
-  return path((i) => across(steps[i]), (i) => up(column.values[i]), steps.length);
+  return path(
+    (i) => across(steps[i]),
+    (i) => up(column.values[i]),
+    steps.length,
+  );
 }
 
 function baseline(nothing, classes, up, right) {

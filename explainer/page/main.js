@@ -17,8 +17,13 @@ import { surfaceView } from "./surface.js";
 import { say, speak, tellAllDigits, writeAllDigits } from "./words.js";
 
 const VIEWS = [
-  ["runs", runsView, false], ["loss", lossView, false], ["digit", digitView, false], ["network", networkView, true],
-  ["flow", flowView, false], ["chain", chainView, true], ["surface", surfaceView, true],
+  ["runs", runsView, false],
+  ["loss", lossView, false],
+  ["digit", digitView, false],
+  ["network", networkView, true],
+  ["flow", flowView, false],
+  ["chain", chainView, true],
+  ["surface", surfaceView, true],
 ];
 
 async function begin() {
@@ -26,22 +31,39 @@ async function begin() {
   const lesson = await unpacked(tree, document.getElementById("arrays").textContent);
   speak(lesson.texts);
   const store = createStore({
-    run: 0, step: 0, playing: false, speed: 1, hovered: null, operation: 0, table: 0, image: 0, pulse: null,
-    turn: TURN, tilt: TILT, scheme: "",
+    run: 0,
+    step: 0,
+    playing: false,
+    speed: 1,
+    hovered: null,
+    operation: 0,
+    table: 0,
+    image: 0,
+    pulse: null,
+    turn: TURN,
+    tilt: TILT,
+    scheme: "",
   });
   const bar = clock(lesson, store);
   const main = html("main", {});
   const missing = [];
-  for (const [name] of VIEWS) if (name !== "runs" && whyNot(lesson, name) !== null) missing.push([name, whyNot(lesson, name)]);
+  for (const [name] of VIEWS)
+    if (name !== "runs" && whyNot(lesson, name) !== null) missing.push([name, whyNot(lesson, name)]);
   for (const [name, view, wide] of inPairs(VIEWS.filter(([name]) => whyNot(lesson, name) === null))) {
     const { element, picture } = frame(name, wide);
     main.append(element);
     view(lesson, store.within(element), picture);
   }
   main.append(...[lacking(missing)].filter(Boolean));
-  document.getElementById("lesson").append(
-    html("a", { class: "skip", href: "#slider" }, say("skip")), header(lesson, store), main, bar.element, footer(lesson),
-  );
+  document
+    .getElementById("lesson")
+    .append(
+      html("a", { class: "skip", href: "#slider" }, say("skip")),
+      header(lesson, store),
+      main,
+      bar.element,
+      footer(lesson),
+    );
   window.lessonStore = store; // for who wants to drive the page: tests, and curious students
   bar.draw();
   listen(lesson, store);
@@ -74,7 +96,9 @@ function header(lesson, store) {
   const { model, steps, recorded, stride } = lesson.runs[0];
   const said = [
     say("about", { model: model.type, parameters: model.parameters.toLocaleString("en") }),
-    model.criterion && model.optimizer ? say("about_criterion", { criterion: model.criterion, optimizer: model.optimizer }) : "",
+    model.criterion && model.optimizer
+      ? say("about_criterion", { criterion: model.criterion, optimizer: model.optimizer })
+      : "",
     model.data,
     say("about_steps", { count: recorded.toLocaleString("en"), first: steps.values[0], last: steps.values.at(-1) }),
   ];
@@ -83,7 +107,9 @@ function header(lesson, store) {
     {},
     html("div", {}, html("h1", {}, lesson.title), html("p", { class: "about" }, said.filter(Boolean).join(" · "))),
     html("div", { class: "switches" }, allDigits(), schemes(store)),
-    stride > 1 ? html("p", { class: "thinned" }, say("thinned", { stride, shown: steps.values.length, recorded })) : null,
+    stride > 1
+      ? html("p", { class: "thinned" }, say("thinned", { stride, shown: steps.values.length, recorded }))
+      : null,
     model.finished ? null : html("p", { class: "thinned" }, say("unfinished")),
   );
 }
@@ -94,7 +120,9 @@ function footer(lesson) {
     "footer",
     {},
     html("p", {}, `${say("recorded")} `, html("span", { class: "keys" }, say("keys"))),
-    films.length ? html("nav", { "aria-label": say("films") }, html("span", {}, say("films")), html("ul", {}, films)) : null,
+    films.length
+      ? html("nav", { "aria-label": say("films") }, html("span", {}, say("films")), html("ul", {}, films))
+      : null,
   );
 }
 
@@ -129,7 +157,9 @@ function watchScheme(store) {
     forgetColours();
     store.set({ scheme: word });
   };
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ({ matches }) => again(matches ? "dark-room" : "light-room"));
+  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", ({ matches }) =>
+    again(matches ? "dark-room" : "light-room"),
+  );
   matchMedia("print").addEventListener("change", ({ matches }) => {
     again(matches ? "paper" : "screen");
     store.rest();

@@ -19,7 +19,10 @@ export function mountainView(lesson, store, holder, walk) {
   const over = svg("svg", { class: "over", "aria-hidden": "true" }, dot);
   const turn = slider("turn", -180, 180, store);
   const tilt = slider("tilt", 5, 85, store);
-  holder.append(html("div", { class: "stack" }, canvas, walks, over), html("p", { class: "controls" }, turn.label, tilt.label));
+  holder.append(
+    html("div", { class: "stack" }, canvas, walks, over),
+    html("p", { class: "controls" }, turn.label, tilt.label),
+  );
   const shape = faces(surface);
   let [view, size] = [null, [0, 0]];
 
@@ -91,7 +94,8 @@ function faces(surface) {
   const [rows, columns] = losses.shape;
   const tone = toneOf(surface);
   const heights = new Float32Array(rows * columns);
-  for (let i = 0; i < heights.length; i++) heights[i] = losses.values[i] === losses.values[i] ? tone(losses.values[i]) / 255 : NaN;
+  for (let i = 0; i < heights.length; i++)
+    heights[i] = losses.values[i] === losses.values[i] ? tone(losses.values[i]) / 255 : NaN;
   const xs = Float32Array.from(u.values, (each) => (2 * (each - u.values[0])) / (u.values.at(-1) - u.values[0]) - 1);
   const ys = Float32Array.from(v.values, (each) => (2 * (each - v.values[0])) / (v.values.at(-1) - v.values[0]) - 1);
   return { rows, columns, heights, xs, ys, colours: ramp(surface.heights), tone, surface };
@@ -132,7 +136,12 @@ function base(pen, view) {
   pen.strokeStyle = colour("line");
   pen.lineWidth = 1;
   pen.beginPath();
-  [[-1, -1], [1, -1], [1, 1], [-1, 1]].forEach(([x, y], corner) => {
+  [
+    [-1, -1],
+    [1, -1],
+    [1, 1],
+    [-1, 1],
+  ].forEach(([x, y], corner) => {
     const [low, high] = [view.at(x, y, 0), view.at(x, y, 1)];
     if (corner) pen.lineTo(low.x, low.y);
     else pen.moveTo(low.x, low.y);

@@ -18,80 +18,102 @@ const ROOMY = 46; // pixels from one unit to the next, from which on its numbers
 const NARROWEST = 84; // pixels from one column to the next
 
 export function networkView(lesson, store, picture) {
-  const values = html("p", { class: "values" });
-  const lines = html("canvas", { "aria-hidden": "true" });
-  const drawing = svg("svg", { role: "group", "aria-label": say("network.picture"), height: HEIGHT });
-  const flashes = html("canvas", { "aria-hidden": "true", class: "flashes" });
-  const stack = html("div", { class: "stack" }, lines, drawing, flashes);
-  const readout = html("p", { class: "readout", "aria-live": "polite" });
-  const notes = html("p", { class: "note" });
-  const button = html("button", { type: "button", onclick: () => passes(store, net()) }, say("network.play"));
-  const scroller = html("div", { class: "scroller", role: "group", "aria-label": say("network.picture") }, stack);
-  picture.append(values, scroller, html("p", { class: "controls" }, button, readout), notes);
-  let [lit, parts, width] = [[], null, 0];
-  const net = () => lesson.runs[store.state.run].network;
+  const view = { lesson, store, lit: [], parts: null, width: 0 };
+  view.values = html("p", { class: "values" });
+  view.lines = html("canvas", { "aria-hidden": "true" });
+  view.drawing = svg("svg", { role: "group", "aria-label": say("network.picture"), height: HEIGHT });
+  view.flashes = html("canvas", { "aria-hidden": "true", class: "flashes" });
+  view.stack = html("div", { class: "stack" }, view.lines, view.drawing, view.flashes);
+  view.readout = html("p", { class: "readout", "aria-live": "polite" });
+  view.notes = html("p", { class: "note" });
+  const button = html("button", { type: "button", onclick: () => passes(store, net(view)) }, say("network.play"));
+  view.scroller = html("div", { class: "scroller", role: "group", "aria-label": say("network.picture") }, view.stack);
+  picture.append(view.values, view.scroller, html("p", { class: "controls" }, button, view.readout), view.notes);
+  whenResized(picture, (width) => layout(view, width));
+  store.subscribe(["run", "scheme"], () => layout(view));
+  store.subscribe(["step"], () => step(view));
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
+  store.subscribe(["pulse"], () => view.parts && drawPulse(store.state.pulse, view.parts, view.flashes, HEIGHT));
+}
 
-  function layout(wide = width) {
-    width = wide;
-    parts = null;
-    lit = [];
-    if (net().missing !== undefined || width === 0) return;
-    const { columns, edges } = net();
-    const across = Math.max(width, NARROWEST * (columns.length - 1) + RIGHT);
-    scroller.tabIndex = across > width ? 0 : -1;
-    drawing.setAttribute("width", across);
-    stack.style.width = `${across}px`;
-    const places = columns.map((column, index) => placesOf(column, index, columns.length, across));
-    const drawn = columns.map((column, index) => drawColumn(column, places[index], (across - RIGHT) / (columns.length - 0.4), store, lit, tell));
-    const end = loss(places.at(-1), across, lit, store);
-    replace(drawing, skips(columns, places), wires(columns, edges, places, end), drawn.map(({ group }) => group), end.group);
-    parts = { columns, edges: edgesOf(edges, places), places, drawn, end, across, target: net().target };
-    for (const old of stack.querySelectorAll(".picture-of")) old.remove();
-    stack.append(...drawn.filter(({ image }) => image).map(({ image }) => image.canvas));
-    penOf(flashes, across, HEIGHT);
-    describe();
-    step();
-  }
+function net(view) {
+  return view.lesson.runs[view.store.state.run].network;
+}
 
-  function describe() {
-    const { columns, target } = net();
-    const summed = columns.some((column) => column.summed);
-    replace(notes, [say("network.scales"), summed ? say("network.summed") : ""].join(" "));
-    replace(values, html("span", { class: "quiet" }, say("network.of_example"), " "), target ? html("span", { class: "quiet target" }) : "");
-    replace(readout, html("span", { class: "quiet" }, say("network.hint")));
-  }
+function layout(view, wide = view.width) {
+  view.width = wide;
+  view.parts = null;
+  view.lit = [];
+  if (net(view).missing !== undefined || view.width === 0) return;
+  const { columns, edges } = net(view);
+  const across = Math.max(view.width, NARROWEST * (columns.length - 1) + RIGHT);
+  view.scroller.tabIndex = across > view.width ? 0 : -1;
+  view.drawing.setAttribute("width", across);
+  view.stack.style.width = `${across}px`;
+  const places = columns.map((column, index) => placesOf(column, index, columns.length, across));
+  const drawn = columns.map((column, index) =>
+    drawColumn(column, places[index], (across - RIGHT) / (columns.length - 0.4), view.store, view.lit, (...unit) =>
+      tell(view, ...unit),
+    ),
+  );
+  const end = loss(places.at(-1), across, view.lit, view.store);
+  replace(
+    view.drawing,
+    skips(columns, places),
+    wires(columns, edges, places, end),
+    drawn.map(({ group }) => group),
+    end.group,
+  );
+  view.parts = { columns, edges: edgesOf(edges, places), places, drawn, end, across, target: net(view).target };
+  for (const old of view.stack.querySelectorAll(".picture-of")) old.remove();
+  view.stack.append(...drawn.filter(({ image }) => image).map(({ image }) => image.canvas));
+  penOf(view.flashes, across, HEIGHT);
+  describe(view);
+  step(view);
+}
 
-  function step() {
-    if (!parts) return;
-    const at = store.state.step;
-    parts.columns.forEach((column, index) => paint(parts.drawn[index], column, at));
-    const run = lesson.runs[store.state.run];
-    if (run.loss.missing === undefined) write(parts.end.value, run.loss.loss.values[at], run.loss.loss.single, number(run.loss.loss.values[at], 3));
-    const target = values.querySelector(".target");
-    if (target) target.textContent = say("network.target", { target: nameOf(parts.columns.at(-1), parts.target.values[at]) });
-    drawEdges(penOf(lines, parts.across, HEIGHT), parts.edges, at, parts.across, HEIGHT);
-    if (parts.told) tell(...parts.told);
-  }
+function describe(view) {
+  const { columns, target } = net(view);
+  const summed = columns.some((column) => column.summed);
+  replace(view.notes, [say("network.scales"), summed ? say("network.summed") : ""].join(" "));
+  replace(
+    view.values,
+    html("span", { class: "quiet" }, say("network.of_example"), " "),
+    target ? html("span", { class: "quiet target" }) : "",
+  );
+  replace(view.readout, html("span", { class: "quiet" }, say("network.hint")));
+}
 
-  /** Say the numbers of one unit. */
-  function tell(column, unit) {
-    parts.told = [column, unit];
-    const at = store.state.step;
-    const last = column.classes !== undefined;
-    const what = last ? say("network.probability", { class: column.classes[column.drawn.values[unit]] }) : say("network.activation");
-    const who = say("network.unit", { unit: column.drawn.values[unit], layer: titleOf(column) });
-    const [value, gradient] = [numeric("positive", "network.value"), numeric("gradient", "network.gradient")];
-    write(value, column.values.at(unit, at), column.values.single);
-    write(gradient, column.gradients.at(unit, at), column.gradients.single);
-    const arriving = column.largest.gradients > 0 ? [`, ${say("network.gradient")} `, gradient] : [];
-    replace(readout, html("span", { class: "quiet" }, `${who}: ${what} `), value, arriving);
-  }
+function step(view) {
+  if (!view.parts) return;
+  const at = view.store.state.step;
+  view.parts.columns.forEach((column, index) => paint(view.parts.drawn[index], column, at));
+  const run = view.lesson.runs[view.store.state.run];
+  if (run.loss.missing === undefined)
+    write(view.parts.end.value, run.loss.loss.values[at], run.loss.loss.single, number(run.loss.loss.values[at], 3));
+  const target = view.values.querySelector(".target");
+  if (target)
+    target.textContent = say("network.target", {
+      target: nameOf(view.parts.columns.at(-1), view.parts.target.values[at]),
+    });
+  drawEdges(penOf(view.lines, view.parts.across, HEIGHT), view.parts.edges, at, view.parts.across, HEIGHT);
+  if (view.parts.told) tell(view, ...view.parts.told);
+}
 
-  whenResized(picture, layout);
-  store.subscribe(["run", "scheme"], () => layout());
-  store.subscribe(["step"], step);
-  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
-  store.subscribe(["pulse"], () => parts && drawPulse(store.state.pulse, parts, flashes, HEIGHT));
+/** Say the numbers of one unit. */
+function tell(view, column, unit) {
+  view.parts.told = [column, unit];
+  const at = view.store.state.step;
+  const last = column.classes !== undefined;
+  const what = last
+    ? say("network.probability", { class: column.classes[column.drawn.values[unit]] })
+    : say("network.activation");
+  const who = say("network.unit", { unit: column.drawn.values[unit], layer: titleOf(column) });
+  const [value, gradient] = [numeric("positive", "network.value"), numeric("gradient", "network.gradient")];
+  write(value, column.values.at(unit, at), column.values.single);
+  write(gradient, column.gradients.at(unit, at), column.gradients.single);
+  const arriving = column.largest.gradients > 0 ? [`, ${say("network.gradient")} `, gradient] : [];
+  replace(view.readout, html("span", { class: "quiet" }, `${who}: ${what} `), value, arriving);
 }
 
 /** Where a column's units stand. */
@@ -112,15 +134,45 @@ function placesOf(column, index, count, across) {
 
 function drawColumn(column, place, room, store, lit, tell) {
   const units = place.picture ? [] : place.ys.map((y, unit) => drawUnit(column, unit, place, y, tell));
-  const title = svg("text", { class: "name", x: place.x, y: HEIGHT - 40, "text-anchor": "middle" }, short(titleOf(column), Math.max(3, Math.floor(room / 7))));
-  const types = svg("text", { class: "note", x: place.x, y: HEIGHT - 24, "text-anchor": "middle" }, short(typesOf(column), Math.max(3, Math.floor(room / 6))));
-  const shown = column.drawn.values.length < column.count && !place.picture ? say("network.units", { shown: column.drawn.values.length, count: column.count }) : "";
+  const title = svg(
+    "text",
+    { class: "name", x: place.x, y: HEIGHT - 40, "text-anchor": "middle" },
+    short(titleOf(column), Math.max(3, Math.floor(room / 7))),
+  );
+  const types = svg(
+    "text",
+    { class: "note", x: place.x, y: HEIGHT - 24, "text-anchor": "middle" },
+    short(typesOf(column), Math.max(3, Math.floor(room / 6))),
+  );
+  const shown =
+    column.drawn.values.length < column.count && !place.picture
+      ? say("network.units", { shown: column.drawn.values.length, count: column.count })
+      : "";
   const below = shown || column.shape.join("×");
-  const count = svg("text", { class: "note", x: place.x, y: HEIGHT - 8, "text-anchor": "middle" }, short(below, Math.max(3, Math.floor(room / 6))));
-  const ground = svg("rect", { class: "ground", x: place.x - place.r - 8, width: 2 * place.r + 16, y: 2, height: HEIGHT - 4, rx: 6 });
+  const count = svg(
+    "text",
+    { class: "note", x: place.x, y: HEIGHT - 8, "text-anchor": "middle" },
+    short(below, Math.max(3, Math.floor(room / 6))),
+  );
+  const ground = svg("rect", {
+    class: "ground",
+    x: place.x - place.r - 8,
+    width: 2 * place.r + 16,
+    y: 2,
+    height: HEIGHT - 4,
+    rx: 6,
+  });
   const image = place.picture ? pictureOf(column, place) : null;
   const label = say("network.column", { name: titleOf(column), type: column.type || column.kind, count: column.count });
-  const group = svg("g", { class: "column", tabindex: 0, role: "img", "aria-label": label }, ground, units.map((unit) => unit.group), title, types, count);
+  const group = svg(
+    "g",
+    { class: "column", tabindex: 0, role: "img", "aria-label": label },
+    ground,
+    units.map((unit) => unit.group),
+    title,
+    types,
+    count,
+  );
   standFor(store, lit, group, column.members);
   walkUnits(group, column, units, tell);
   return { group, units, image };
@@ -132,7 +184,7 @@ function titleOf(column) {
 }
 
 function nameOf(column, place) {
-  return column.classes ? column.classes[place] ?? String(place) : String(place);
+  return column.classes ? (column.classes[place] ?? String(place)) : String(place);
 }
 
 function typesOf(column) {
@@ -141,12 +193,31 @@ function typesOf(column) {
 
 function drawUnit(column, unit, place, y, tell) {
   const circle = svg("circle", { class: "unit", cx: place.x, cy: y, r: place.r });
-  const value = place.told ? svg("text", { class: "inside", x: place.x, y, dy: "0.35em", "text-anchor": "middle" }) : null;
-  const gradient = place.told ? svg("text", { class: "beside", x: place.x + place.r + 8, y: y - place.r + 4, dy: "0.35em" }) : null;
+  const value = place.told
+    ? svg("text", { class: "inside", x: place.x, y, dy: "0.35em", "text-anchor": "middle" })
+    : null;
+  const gradient = place.told
+    ? svg("text", { class: "beside", x: place.x + place.r + 8, y: y - place.r + 4, dy: "0.35em" })
+    : null;
   const bar = svg("line", { class: "minus", x1: place.x - place.r * 0.45, x2: place.x + place.r * 0.45, y1: y, y2: y });
   const ring = svg("circle", { class: "ring", cx: place.x, cy: y, r: place.r + 2 });
-  const named = column.classes ? svg("text", { class: "name", x: place.x + place.r + 9, y: y + (place.told ? 8 : 0), dy: "0.35em" }, short(column.classes[column.drawn.values[unit]], 7)) : null;
-  const group = svg("g", { "data-of": `network.${column.output}.${column.drawn.values[unit]}` }, circle, place.told ? null : bar, ring, value, gradient, named);
+  const named = column.classes
+    ? svg(
+        "text",
+        { class: "name", x: place.x + place.r + 9, y: y + (place.told ? 8 : 0), dy: "0.35em" },
+        short(column.classes[column.drawn.values[unit]], 7),
+      )
+    : null;
+  const group = svg(
+    "g",
+    { "data-of": `network.${column.output}.${column.drawn.values[unit]}` },
+    circle,
+    place.told ? null : bar,
+    ring,
+    value,
+    gradient,
+    named,
+  );
   group.addEventListener("pointerenter", () => tell(column, unit));
   return { group, circle, bar, ring, value, gradient, set: {} };
 }
@@ -196,7 +267,12 @@ function pictureOf(column, place) {
   const [, rows, columns] = column.picture.tones.shape;
   const size = 2 * place.r + 8;
   const canvas = html("canvas", { width: columns, height: rows, class: "picture-of", "aria-hidden": "true" });
-  Object.assign(canvas.style, { left: `${place.x - size / 2}px`, top: `${place.ys[0] - size / 2}px`, width: `${size}px`, height: `${size}px` });
+  Object.assign(canvas.style, {
+    left: `${place.x - size / 2}px`,
+    top: `${place.ys[0] - size / 2}px`,
+    width: `${size}px`,
+    height: `${size}px`,
+  });
   return { canvas, rows, columns };
 }
 
@@ -206,7 +282,8 @@ function paintPicture({ canvas, rows, columns }, tones, at) {
   const image = pen.createImageData(columns, rows);
   const size = rows * columns;
   for (let pixel = 0, from = at * size * (coloured ? 3 : 1); pixel < size; pixel++) {
-    for (let channel = 0; channel < 3; channel++) image.data[4 * pixel + channel] = tones.values[from + (coloured ? channel : 0)];
+    for (let channel = 0; channel < 3; channel++)
+      image.data[4 * pixel + channel] = tones.values[from + (coloured ? channel : 0)];
     image.data[4 * pixel + 3] = 255;
     from += coloured ? 3 : 1;
   }
@@ -236,10 +313,20 @@ function wires(columns, edges, places, end) {
     if (edge !== null) return;
     const [from, to] = [places[gap], places[gap + 1]];
     const start = from.picture ? from.x + from.r + 4 : from.x + from.r + 3;
-    for (const y of to.ys) found.push(svg("line", { class: "wire", x1: start, y1: from.picture ? from.ys[0] : middle(from), x2: to.x - to.r - 3, y2: y }));
+    for (const y of to.ys)
+      found.push(
+        svg("line", {
+          class: "wire",
+          x1: start,
+          y1: from.picture ? from.ys[0] : middle(from),
+          x2: to.x - to.r - 3,
+          y2: y,
+        }),
+      );
   });
   const last = places.at(-1);
-  for (const y of last.ys) found.push(svg("line", { class: "wire", x1: last.x + last.r + 3, y1: y, x2: end.x - 18, y2: end.y }));
+  for (const y of last.ys)
+    found.push(svg("line", { class: "wire", x1: last.x + last.r + 3, y1: y, x2: end.x - 18, y2: end.y }));
   return found;
 }
 
@@ -255,4 +342,3 @@ function skips(columns, places) {
     }),
   );
 }
-

@@ -13,8 +13,20 @@ export function runsView(lesson, store, picture) {
       html(
         "table",
         { class: "runs" },
-        html("thead", {}, html("tr", {}, ["run", "rate", "last", "turns"].map((name) => html("th", { scope: "col" }, say(`runs.${name}`))))),
-        html("tbody", {}, rows.map(({ element }) => element)),
+        html(
+          "thead",
+          {},
+          html(
+            "tr",
+            {},
+            ["run", "rate", "last", "turns"].map((name) => html("th", { scope: "col" }, say(`runs.${name}`))),
+          ),
+        ),
+        html(
+          "tbody",
+          {},
+          rows.map(({ element }) => element),
+        ),
       ),
     ),
   );
@@ -37,14 +49,33 @@ export function runsView(lesson, store, picture) {
 }
 
 function row(run, index, choose) {
-  const input = html("input", { type: "radio", name: "run", value: index, onchange: choose, "aria-label": say("runs.choose", { name: run.name }) });
-  const cells = [["rate", tickNumber], ["last", number], ["turns", percent]].map(([name, written]) => {
+  const input = html("input", {
+    type: "radio",
+    name: "run",
+    value: index,
+    onchange: choose,
+    "aria-label": say("runs.choose", { name: run.name }),
+  });
+  const cells = [
+    ["rate", tickNumber],
+    ["last", number],
+    ["turns", percent],
+  ].map(([name, written]) => {
     const value = numeric(name === "last" ? "loss" : "", `runs.${index}.${name}`);
     const known = run.verdict[name];
     if (known === null) value.textContent = "–";
     else write(value, known, false, written(known));
     return html("td", {}, value);
   });
-  const element = html("tr", { onclick: (event) => event.target !== input && (input.checked || choose()) }, html("th", { scope: "row" }, html("label", {}, input, html("span", { class: `swatch run-${index % 6}`, "aria-hidden": "true" }), run.name)), cells);
+  const element = html(
+    "tr",
+    { onclick: (event) => event.target !== input && (input.checked || choose()) },
+    html(
+      "th",
+      { scope: "row" },
+      html("label", {}, input, html("span", { class: `swatch run-${index % 6}`, "aria-hidden": "true" }), run.name),
+    ),
+    cells,
+  );
   return { input, element };
 }

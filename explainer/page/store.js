@@ -62,10 +62,13 @@ function within(store, element) {
     waiting.clear();
     for (const draw of now) draw();
   };
-  const observer = new IntersectionObserver(([entry]) => {
-    seen = entry.isIntersecting;
-    if (seen) catchUp();
-  }, { rootMargin: "120px" });
+  const observer = new IntersectionObserver(
+    ([entry]) => {
+      seen = entry.isIntersecting;
+      if (seen) catchUp();
+    },
+    { rootMargin: "120px" },
+  );
   observer.observe(element);
   store.whenResting(catchUp);
   const subscribe = (keys, draw) => store.subscribe(keys, () => (seen ? draw() : waiting.add(draw)));

@@ -15,80 +15,114 @@ import { knows, number, percent, say, write } from "./words.js";
 const MARGIN = { left: 46, right: 8, top: 8, bottom: 26 };
 
 export function surfaceView(lesson, store, picture) {
-  const { surface } = lesson;
-  const values = html("p", { class: "values" });
-  const map = html("canvas", { role: "img", "aria-label": say("surface.map") });
-  const over = svg("svg", { class: "over", "aria-hidden": "true" });
-  const walks = html("canvas", { "aria-hidden": "true", class: "walks" });
-  const stack = html("div", { class: "stack map" }, map, walks, over);
+  const view = { lesson, store, lit: [], parts: null };
+  view.surface = lesson.surface;
+  view.values = html("p", { class: "values" });
+  view.map = html("canvas", { role: "img", "aria-label": say("surface.map") });
+  view.over = svg("svg", { class: "over", "aria-hidden": "true" });
+  view.walks = html("canvas", { "aria-hidden": "true", class: "walks" });
+  view.stack = html("div", { class: "stack map" }, view.map, view.walks, view.over);
   const mountain = html("div", { class: "mountain" });
-  const notes = html("p", { class: "note" });
-  picture.append(values, html("div", { class: "pair" }, stack, mountain), key(surface), notes);
-  const lit = [];
-  standFor(store, lit, stack, ["loss"]);
-  let parts = null;
-  const walk = () => surface.walks[lesson.runs[store.state.run].name];
-  dragging(over, (x, clientY) => parts && walk() && store.set({ step: closest(walk(), parts, x, clientY - over.getBoundingClientRect().top), playing: false }));
+  view.notes = html("p", { class: "note" });
+  picture.append(view.values, html("div", { class: "pair" }, view.stack, mountain), key(view.surface), view.notes);
+  standFor(store, view.lit, view.stack, ["loss"]);
+  dragging(
+    view.over,
+    (x, clientY) =>
+      view.parts &&
+      walk(view) &&
+      store.set({
+        step: closest(walk(view), view.parts, x, clientY - view.over.getBoundingClientRect().top),
+        playing: false,
+      }),
+  );
+  whenResized(view.stack, () => layout(view));
+  mountainView(lesson, store, mountain, () => walk(view));
+  store.subscribe(["run", "scheme"], () => layout(view));
+  store.subscribe(["step"], () => step(view));
+  store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
+}
 
-  function layout() {
-    const width = stack.clientWidth;
-    if (width === 0) return;
-    const height = Math.round(Math.min(width * 0.78, 340));
-    const { u, v } = surface;
-    const across = scale(u.values[0], u.values.at(-1), MARGIN.left, width - MARGIN.right);
-    const up = scale(v.values[0], v.values.at(-1), height - MARGIN.bottom, MARGIN.top);
-    paintMap(penOf(map, width, height), surface, across, up);
-    over.setAttribute("width", width);
-    over.setAttribute("height", height);
-    const dot = svg("circle", { class: "dot here", r: 7 });
-    replace(over, leftAxis(up, MARGIN.left, MARGIN.left, 5), bottomAxis(across, height - MARGIN.bottom, Math.floor(width / 80)), dot);
-    parts = { across, up, dot, width, height };
-    chosen();
+function walk(view) {
+  return view.surface.walks[view.lesson.runs[view.store.state.run].name];
+}
+
+function layout(view) {
+  const width = view.stack.clientWidth;
+  if (width === 0) return;
+  const height = Math.round(Math.min(width * 0.78, 340));
+  const { u, v } = view.surface;
+  const across = scale(u.values[0], u.values.at(-1), MARGIN.left, width - MARGIN.right);
+  const up = scale(v.values[0], v.values.at(-1), height - MARGIN.bottom, MARGIN.top);
+  paintMap(penOf(view.map, width, height), view.surface, across, up);
+  view.over.setAttribute("width", width);
+  view.over.setAttribute("height", height);
+  const dot = svg("circle", { class: "dot here", r: 7 });
+  replace(
+    view.over,
+    leftAxis(up, MARGIN.left, MARGIN.left, 5),
+    bottomAxis(across, height - MARGIN.bottom, Math.floor(width / 80)),
+    dot,
+  );
+  view.parts = { across, up, dot, width, height };
+  chosen(view);
+}
+
+function chosen(view) {
+  if (!view.parts) return;
+  const { across, up } = view.parts;
+  const mine = walk(view);
+  const drawn = (each) => Array.from(each.u.values, (u, i) => ({ x: across(u), y: up(each.v.values[i]) }));
+  view.parts.others = Object.values(view.surface.walks)
+    .filter((each) => each !== mine)
+    .map(drawn);
+  view.parts.points = mine ? drawn(mine) : [];
+  const fields = [
+    ["true", "loss"],
+    ["plane_loss", "plane"],
+    ["gap", "gap"],
+    ["off", "off"],
+  ];
+  replace(
+    view.values,
+    mine
+      ? fields.map(([name, of]) =>
+          html(
+            "span",
+            { class: name === "true" ? "loss" : "" },
+            `${say(`surface.${name}`)} `,
+            numeric("", `surface.${of}`),
+          ),
+        )
+      : say("surface.unknown"),
+  );
+  describe(view, mine);
+  step(view);
+}
+
+function describe(view, mine) {
+  const { data, evaluated, points, worst, plane, axes } = view.surface;
+  const known = knows(`surface.plane_${plane}`) ? plane : "other";
+  replace(
+    view.notes,
+    axes ? say("surface.plane_weights", { u: axes[0], v: axes[1] }) : say(`surface.plane_${known}`),
+    " ",
+    mine ? say("surface.captured", { captured: percent(mine.captured), data: data || "–" }) : "",
+    evaluated < points ? ` ${say("surface.interpolated", { evaluated, points, worst: percent(worst) })}` : "",
+  );
+}
+
+function step(view) {
+  const mine = walk(view);
+  if (!view.parts || !mine) return;
+  const at = view.store.state.step;
+  for (const element of view.values.querySelectorAll("data")) {
+    const column = mine[element.dataset.of.slice("surface.".length)];
+    write(element, column.values[at], column.single);
   }
-
-  function chosen() {
-    if (!parts) return;
-    const { across, up } = parts;
-    const mine = walk();
-    const drawn = (each) => Array.from(each.u.values, (u, i) => ({ x: across(u), y: up(each.v.values[i]) }));
-    parts.others = Object.values(surface.walks).filter((each) => each !== mine).map(drawn);
-    parts.points = mine ? drawn(mine) : [];
-    const fields = [["true", "loss"], ["plane_loss", "plane"], ["gap", "gap"], ["off", "off"]];
-    replace(values, mine ? fields.map(([name, of]) => html("span", { class: name === "true" ? "loss" : "" }, `${say(`surface.${name}`)} `, numeric("", `surface.${of}`))) : say("surface.unknown"));
-    describe(mine);
-    step();
-  }
-
-  function describe(mine) {
-    const { data, evaluated, points, worst, plane, axes } = surface;
-    const known = knows(`surface.plane_${plane}`) ? plane : "other";
-    replace(
-      notes,
-      axes ? say("surface.plane_weights", { u: axes[0], v: axes[1] }) : say(`surface.plane_${known}`),
-      " ",
-      mine ? say("surface.captured", { captured: percent(mine.captured), data: data || "–" }) : "",
-      evaluated < points ? ` ${say("surface.interpolated", { evaluated, points, worst: percent(worst) })}` : "",
-    );
-  }
-
-  function step() {
-    const mine = walk();
-    if (!parts || !mine) return;
-    const at = store.state.step;
-    for (const element of values.querySelectorAll("data")) {
-      const column = mine[element.dataset.of.slice("surface.".length)];
-      write(element, column.values[at], column.single);
-    }
-    const { dot, points, others, width, height } = parts;
-    drawWalk(penOf(walks, width, height), points, at, others, width, height);
-    moveDot(dot, points[at]);
-  }
-
-  whenResized(stack, layout);
-  mountainView(lesson, store, mountain, walk);
-  store.subscribe(["run", "scheme"], layout);
-  store.subscribe(["step"], step);
-  store.subscribe(["hovered"], () => showLit(store.state.hovered, lit));
+  const { dot, points, others, width, height } = view.parts;
+  drawWalk(penOf(view.walks, width, height), points, at, others, width, height);
+  moveDot(dot, points[at]);
 }
 
 function paintMap(pen, surface, across, up) {
@@ -130,7 +164,15 @@ function key(surface) {
     pen.fillStyle = `rgb(${each.join(" ")})`;
     pen.fillRect(tone, 0, 1, 1);
   });
-  return html("p", { class: "height-key note" }, say(surface.log ? "surface.scale_log" : "surface.scale"), " ", html("span", {}, number(surface.low, 3)), bar, html("span", {}, number(surface.high, 3)));
+  return html(
+    "p",
+    { class: "height-key note" },
+    say(surface.log ? "surface.scale_log" : "surface.scale"),
+    " ",
+    html("span", {}, number(surface.low, 3)),
+    bar,
+    html("span", {}, number(surface.high, 3)),
+  );
 }
 
 /** The step whose place on the map is nearest to a point of the picture. */

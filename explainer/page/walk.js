@@ -7,7 +7,8 @@ const BRIGHT = "#fff";
 export function drawWalk(pen, points, at, others, width, height) {
   pen.clearRect(0, 0, width, height);
   pen.lineJoin = pen.lineCap = "round";
-  for (const other of others) stroke(pen, other, other.length, () => true, { colour: BRIGHT, width: 1.2, opacity: 0.6, dash: [] });
+  for (const other of others)
+    stroke(pen, other, other.length, () => true, { colour: BRIGHT, width: 1.2, opacity: 0.6, dash: [] });
   stroke(pen, points, points.length, () => true, { colour: BRIGHT, width: 1.4, opacity: 0.9, dash: [0.5, 4] });
   stroke(pen, points, at + 1, (point) => point.hidden, { colour: BRIGHT, width: 1.6, opacity: 0.75, dash: [3, 4] });
   const seen = (point) => !point.hidden;

@@ -76,10 +76,9 @@ def predictions(
     lines = same and all(len(each.targets) <= _FEW for each in seen.values())
     with canvas(ax, theme, style) as (ax, theme):
         found = panels(ax, runs, theme, gap=0.05, below=0.13, right=0.87 if lines else _RIGHT)
-        for panel, each in zip(found, seen.values(), strict=True):
-            _draw(panel, each, lines, theme, image)
+        drawn = [_draw(panel, each, lines, theme, image) for panel, each in zip(found, seen.values(), strict=True)]
         if lines:
-            _name_lines(found[-1].ax.child_axes[0], theme)
+            _name_lines(drawn[-1], theme)
         else:
             low = 0.13 + (_ACCURACY + 0.05) * (0.79 if found[0].name else 0.87)
             _bar(ax.inset_axes((_RIGHT + 0.02, low, 0.02, (0.92 if found[0].name else 1.0) - low)), theme)
@@ -125,8 +124,8 @@ def _read(trace: Trace, name: str) -> _Seen:
     return _Seen(trace.steps[chosen], len(trace), right[order], accuracy, *kinds)
 
 
-def _draw(panel: Panel, seen: _Seen, lines: bool, theme: Theme, image: dict[str, Any]) -> None:
-    """Draw a run's map, or its lines, above the line of its accuracy."""
+def _draw(panel: Panel, seen: _Seen, lines: bool, theme: Theme, image: dict[str, Any]) -> Axes:
+    """Draw a run's map, or its lines, above the line of its accuracy; return what the upper one is drawn on."""
     panel.ax.set_axis_off()
     upper = panel.ax.inset_axes((0, _ACCURACY + 0.05, 1, 0.95 - _ACCURACY))
     lower = panel.ax.inset_axes((0, 0, 1, _ACCURACY))
@@ -150,6 +149,7 @@ def _draw(panel: Panel, seen: _Seen, lines: bool, theme: Theme, image: dict[str,
     above = seen.accuracy[-1] < 0.5
     at = (float(seen.steps[-1]), float(seen.accuracy[-1]))
     lower.annotate(last, at, (-5, 4 if above else -4), ha="right", va="bottom" if above else "top", **style)
+    return upper
 
 
 def _draw_map(ax: Axes, panel: Panel, seen: _Seen, theme: Theme, image: dict[str, Any]) -> None:

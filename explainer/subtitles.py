@@ -31,6 +31,21 @@ def read_srt(path: Path) -> list[Subtitle]:
         raise ExplainerError(f"{path} is no .srt: {error}") from error
 
 
+def read_sentences(path: Path) -> list[str]:
+    """Read what an .srt says instead of a film's own sentences, each on one line.
+
+    Raises:
+        ExplainerError: It cannot be read, is no .srt, or one of its sentences is empty.
+    """
+    said = [" ".join(each.content.split()) for each in read_srt(path)]
+    if empty := [number for number, sentence in enumerate(said, 1) if not sentence]:
+        raise ExplainerError(
+            f"{path} says nothing in number {empty[0]} of its {len(said)}: a film's sentences are replaced one by one, "
+            "so write something there, an ellipsis perhaps"
+        )
+    return said
+
+
 def moved(subtitles: Iterable[Subtitle], seconds: float, speed: float = 1.0) -> list[Subtitle]:
     """Return subtitles that come `speed` times as fast, and `seconds` later."""
     import srt

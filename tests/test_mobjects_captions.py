@@ -83,6 +83,11 @@ def test_a_file_with_more_or_fewer_sentences_is_of_another_film(
         run(Film, {"EXPLAINER_CAPTIONS": translated(tmp_path, *sentences)}, trace=trace)
 
 
+def test_an_empty_sentence_is_named_before_anything_is_said(trace: Trace, tmp_path: Path) -> None:
+    with pytest.raises(ExplainerError, match=r"de\.srt says nothing in number 2 of its 2: .*, so write something"):
+        run(Film, {"EXPLAINER_CAPTIONS": translated(tmp_path, "Eins.", "  ")}, trace=trace)
+
+
 @pytest.mark.parametrize("character", ["\U000f1234", "\u0378"])  # nobody's; and one whose block has a box of its own
 def test_a_character_that_no_font_has_is_named_instead_of_drawn_as_a_box(
     character: str, trace: Trace, tmp_path: Path

@@ -11,6 +11,7 @@ import pytest
 pytest.importorskip("manim")
 
 from explainer import render
+from explainer.errors import ExplainerError
 from explainer.lessons import record_lesson
 from explainer.render import Film, Settings
 
@@ -56,6 +57,15 @@ def test_nothing_has_changed_and_the_film_is_what_it_was(make: Make) -> None:
     assert second.path.stat().st_mtime_ns == before.st_mtime_ns
     assert (second.seconds, second.subtitles, second.beats) == (first.seconds, first.subtitles, first.beats)
     assert [name for name, _ in second.beats] == ["one", "two"]
+
+
+def test_other_captions_than_a_film_made_before_has_are_refused_before_it_is_begun(make: Make, tmp_path: Path) -> None:
+    make()
+    cue = "{0}\n00:00:0{0},000 --> 00:00:0{0},900\nSatz {0}.\n"
+    (tmp_path / "de.srt").write_text("\n".join(map(cue.format, (1, 2))))
+    with pytest.raises(ExplainerError, match=r"de\.srt has 2 sentences, and Short says 1: translate .*out/Short\.srt"):
+        make(captions=str(tmp_path / "de.srt"))
+    assert make().unchanged
 
 
 def rewritten(path: Path) -> None:

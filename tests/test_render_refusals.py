@@ -32,6 +32,7 @@ def scenes(tmp_path: Path) -> list[SceneFile]:
         ("1\n00:00:00,000 --> 00:00:01,000\nf\xe4llt\n".encode("latin-1"), "is not written in UTF-8: save it so"),
         ("1\n00:00:00,000 --> 00:00:01,000\nfalls\n".encode("utf-16"), "is not written in UTF-8: save it so"),
         (b"hello", r"is no \.srt"),
+        (b"1\n00:00:00,000 --> 00:00:01,000\n\n", r"de\.srt says nothing in number 1 of its 1"),
     ],
 )
 def test_captions_that_nobody_can_read_are_refused_before_a_film_is_begun(

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 
 from explainer.errors import ExplainerError
-from explainer.subtitles import read_srt
+from explainer.subtitles import read_sentences
 
 CAPTIONS = "EXPLAINER_CAPTIONS"  # on, off, or an .srt with other words
 
@@ -25,13 +25,11 @@ class Captions:
         """Read what is chosen; EXPLAINER_CAPTIONS, or "on", when omitted.
 
         Raises:
-            ExplainerError: The file cannot be read.
+            ExplainerError: The file cannot be read, or a sentence in it is empty.
         """
         chosen = chosen or os.environ.get(CAPTIONS) or "on"
         self.film, self.chosen, self.shown = film, chosen, chosen != "off"
-        own = chosen in ("on", "off")
-        said = [] if own else read_srt(Path(chosen))
-        self._instead: list[str] | None = None if own else [each.content.replace("\n", " ") for each in said]
+        self._instead = None if chosen in ("on", "off") else read_sentences(Path(chosen))
         self._said = 0
 
     def words(self, sentence: str) -> str:

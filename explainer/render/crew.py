@@ -24,7 +24,7 @@ from explainer.errors import ExplainerError, MissingDependency
 from explainer.render.finding import SceneFile
 from explainer.render.made_before import find_made, keep_made
 from explainer.render.settings import QUALITIES, Settings
-from explainer.subtitles import read_srt
+from explainer.subtitles import read_sentences, read_srt
 
 THREADS = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")  # a film computes little: cores are for films
 
@@ -102,14 +102,13 @@ def render(
 
     Raises:
         MissingDependency: manim is not installed.
-        ExplainerError: The folder cannot be written, or a film's captions are not there, or no .srt.
+        ExplainerError: The folder cannot be written, or a film's captions are not there, no .srt, or not as many as
+            the film says.
     """
     check_manim()
     crew = Crew(output, settings or Settings(), progress or (lambda scene, share, seconds: None), again)
     for scene in scenes:
-        chosen = crew.settings.captions_of(scene)
-        if chosen not in ("on", "off"):
-            read_srt(Path(chosen))  # what is wrong with it is said before anything is made
+        crew.check_captions(scene)  # what is wrong with them is said before anything is made
     try:
         output.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -141,10 +140,29 @@ class Crew:
     _stopped: bool = False
     _lock: Lock = field(default_factory=Lock)
 
+    def check_captions(self, scene: SceneFile) -> None:
+        """Read the captions that a film is to have; where it was made before with its own, count those too.
+
+        Raises:
+            ExplainerError: They are not there, cannot be read, or are more or fewer than the film's own.
+        """
+        chosen = self.settings.captions_of(scene)
+        if chosen in ("on", "off"):
+            return
+        many, path, order = len(read_sentences(Path(chosen))), self._path(scene), self._order(scene)
+        for own in ("on", "off"):
+            made = find_made(path, {**order, "environment": {**order["environment"], "EXPLAINER_CAPTIONS": own}})
+            says = len(read_srt(path.with_suffix(".srt"))) if made and made["subtitles"] else many
+            if says != many:
+                raise ExplainerError(
+                    f"{chosen} has {many} sentences, and {scene.name} says {says}: translate "
+                    f"{path.with_suffix('.srt')}, all of it"
+                )
+
     def film(self, scene: SceneFile) -> Film:
         """Render one scene, unless it was made before and is still true."""
         started = time.monotonic()
-        order, path = self._order(scene), self.output / f"{scene.name}.{self.settings.format}"
+        order, path = self._order(scene), self._path(scene)
         made = None if self.again else find_made(path, order)
         if made is not None:
             return self._film(scene, path, made, time.monotonic() - started, unchanged=True)
@@ -162,6 +180,9 @@ class Crew:
             return Film(scene, took=took, failure=told["says"], kind=told["failure"])
         ending = f"signal {-code}: was there too little memory?" if code < 0 else f"exit code {code}"
         return Film(scene, took=took, failure=f"its process ended with {ending}", log=log)
+
+    def _path(self, scene: SceneFile) -> Path:
+        return self.output / f"{scene.name}.{self.settings.format}"
 
     def _workshop(self, scene: SceneFile) -> tempfile.TemporaryDirectory[str]:
         """Return the hidden folder in which a film is made, gone once it is left."""

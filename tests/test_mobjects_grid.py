@@ -45,6 +45,12 @@ def test_a_number_can_be_read_on_its_cell(theme: Theme, value: float, fill: str 
     assert contrast(written, fill or theme.zero) >= 3
 
 
+def test_numbers_on_one_colour_have_one_ink_in_both_themes_and_none_is_black_on_the_darker_blues() -> None:
+    for value, ink in ((1.0, DARK.text), (0.85, DARK.text), (-0.4, LIGHT.text), (0.1, LIGHT.text)):
+        light = Grid(np.array([[value]]), theme=LIGHT, largest=1.0)
+        assert light.submobjects[1].get_fill_color().to_hex() == ink
+
+
 def test_one_scale_for_several_grids_makes_their_colours_comparable() -> None:
     small = Grid(np.array([[0.1]]), largest=1.0)
     assert small.cells.largest == 1.0

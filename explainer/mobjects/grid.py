@@ -16,6 +16,8 @@ TALLEST = 0.42  # frame units, of a cell
 LARGEST = 0.32  # height of the numbers' em
 DOTS = 0.25  # frame units, for the dots where an array goes on
 PADDING = 0.17  # frame units, beside a number in its cell
+BRIGHT, BLACK = DARK.text, LIGHT.text  # of the numbers
+AHEAD = 1.35  # how much better dark numbers must stand out
 
 
 class Grid(VGroup):
@@ -74,7 +76,7 @@ class Grid(VGroup):
         self.add(self.cells)
         self.texts = written if readable else []
         if readable:
-            self._write(written, size, widest, theme)
+            self._write(written, size, widest)
         self._dots(theme)
 
     @property
@@ -89,17 +91,16 @@ class Grid(VGroup):
         frame = Rectangle(width=self.cells.width + 0.06, height=tall + 0.06, stroke_width=4, fill_opacity=0)
         return frame.move_to((float(self.cells.get_x()), top - tall / 2, 0.0))
 
-    def _write(self, written: list[list[str]], size: float, widest: float, theme: Theme) -> None:
+    def _write(self, written: list[list[str]], size: float, widest: float) -> None:
         """Write all numbers of one colour as one outline: decimal points stand one under the other."""
-        usual, other = theme.text, (LIGHT if theme is DARK else DARK).text
         middles, fills = self.cells.cells(), self.cells.colours()
-        parts: dict[str, list[npt.NDArray[np.float64]]] = {usual: [], other: []}
+        parts: dict[str, list[npt.NDArray[np.float64]]] = {BRIGHT: [], BLACK: []}
         for row, texts in enumerate(written):
             for column, text in enumerate(texts):
                 words = Words(text, size=size)
                 words.move_to(middles[row, column]).at_baseline(float(middles[row, column][1]) - 0.365 * size)
                 words.shift(RIGHT * (middles[row, column][0] + widest / 2 - words.get_right()[0]))
-                parts[_readable_on(fills[row, column], usual, other)].append(words.points)
+                parts[_readable_on(fills[row, column])].append(words.points)
         for colour, points in parts.items():
             if points:
                 self.add(_Numbers(np.concatenate(points), colour, size))
@@ -129,14 +130,13 @@ def shape_words(values: npt.NDArray[Any]) -> str:
     return "×".join(map(str, np.atleast_2d(values).shape))
 
 
-def _readable_on(fill: npt.NDArray[np.float64], usual: str, other: str) -> str:
-    """Return the one of two text colours that stands out better from a fill.
+def _readable_on(fill: npt.NDArray[np.float64]) -> str:
+    """Return the one of two text colours that stands out better from a fill, whatever the theme.
 
     Light letters on a middling colour read better than WCAG's measure says, so dark ones must be clearly ahead there.
     """
     written = "#" + "".join(f"{round(channel * 255):02X}" for channel in fill)
-    ahead = 1.35 if contrast(usual, "#000000") > contrast(other, "#000000") else 1.0
-    return other if contrast(other, written) > ahead * contrast(usual, written) else usual
+    return BLACK if contrast(BLACK, written) > AHEAD * contrast(BRIGHT, written) else BRIGHT
 
 
 def _decimals(values: npt.NDArray[np.float64]) -> int:

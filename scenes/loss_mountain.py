@@ -135,8 +135,7 @@ class LossMountain(TraceScene):
 
     def choose_arrows(self) -> None:
         """Choose arrows in random directions, all of one length, so short that the ground does not bend back below."""
-        u, v = self.walked.path[0]
-        slope = self.walked.slopes[0]
+        (u, v), slope = self.walked.path[0], self.walked.slopes[0]
         self.uphill = float(np.degrees(np.arctan2(slope[1], slope[0])))
         shares = (np.arange(BUNDLE) + np.random.default_rng(3).uniform(size=BUNDLE)) / BUNDLE  # spread, yet random
         turns = np.radians(np.append(CLEAR + shares * (360 - 2 * CLEAR), 0.0) + self.uphill)
@@ -152,8 +151,8 @@ class LossMountain(TraceScene):
     def changes(self, ways: np.ndarray) -> np.ndarray:
         """Return by how much the ground rises along arrows (arrow, 2) from the start, (arrow,)."""
         u, v = self.walked.path[0]
-        foot = self.ground.height(u, v)
-        return np.array([self.ground.height(u + across, v + along) - foot for across, along in ways])
+        height = self.ground.height
+        return np.array([height(u + across, v + along) for across, along in ways]) - height(u, v)
 
     # ── what stands in several beats ─────────────────────────────────────────────────────────────────────────────
 
@@ -246,8 +245,7 @@ class LossMountain(TraceScene):
         losses = np.where(shown.ground().hidden(lifted, shown.view), np.nan, shown.cut.ravel())
         self.names = VGroup()
         for place, words in ((np.nanargmax(losses), "high loss"), (np.nanargmin(losses), "low loss")):
-            at = shown.at(*points.reshape(-1, 3)[place])
-            self.names.add(self.tag(words).move_to(at + 0.3 * UP))
+            self.names.add(self.tag(words).move_to(shown.at(*points.reshape(-1, 3)[place]) + 0.3 * UP))
         return [FadeIn(self.names)]
 
     def tag(self, words: str, size: float = SMALL) -> VGroup:
@@ -310,16 +308,18 @@ class LossMountain(TraceScene):
 
         def show(_: Mobject, alpha: float) -> None:
             turned = 1 - 2 * alpha
-            self.mountain.grow(
-                np.append(np.ones(BUNDLE), turned), clear=np.append(np.full(BUNDLE, 0.5 * (1 - alpha)), 1)
-            )
-            change = self.changes(turned * self.ways[-1:])[0]
-            self.bars.grow(1.0, 1.0, change=float(change))
+            others = np.full(BUNDLE, 0.5 * (1 - alpha))
+            self.mountain.grow(np.append(np.ones(BUNDLE), turned), clear=np.append(others, 1))
+            self.bars.grow(1.0, 1.0, change=float(self.changes(turned * self.ways[-1:])[0]))
 
         return UpdateFromAlphaFunc(VGroup(self.mountain, self.panel), show, run_time=seconds)
 
     def sentence_of_walk(self) -> str:
-        steps = f"The recorded training takes {self.walked.steps[-1] + 1} steps"
+        """Say how long the walk is; of several, which it is."""
+        walks, many = self.ground.walks, self.walked.steps[-1] + 1
+        if len(walks) > 1:
+            return f"Of the {len(walks)} recorded walks this is the first, {next(iter(walks))}: it takes {many} steps."
+        steps = f"The recorded training takes {many} steps"
         return f"{steps}, each against its gradient." if "lesson" in self.ground.notes else f"{steps}."
 
     def sentence_of_batches(self) -> str:

@@ -282,6 +282,16 @@ def test_the_table_holds_torchs_numbers_of_the_same_batch(name: str) -> None:
             assert float(first.replace("−", "-")) == pytest.approx(float(loss), abs=6e-4)
 
 
+@pytest.mark.parametrize(
+    ("name", "more"),
+    [("the lesson", ""), ("many classes, not learned", ", 16 of 40 classes; the bluer, the larger")],
+)
+def test_where_cells_have_no_numbers_the_film_says_what_their_colour_means(name: str, more: str) -> None:
+    scene = film(name)
+    assert (scene.matrix.grid.texts == []) == bool(more)
+    assert scene.matrix.about.words == f"probabilities; a row for each example, {scene.kept}{more}"
+
+
 def said(scene: Watched) -> list[str]:
     return [sentence for sentence, _, _ in scene.said]
 

@@ -249,6 +249,15 @@ def test_a_walk_that_lies_in_its_plane_is_not_said_to_leave_it() -> None:
     assert float(scene.mountain.elevation) == 90
 
 
+def test_of_several_walks_it_says_which_one_it_shows() -> None:
+    scene, walk = LossMountain.__new__(LossMountain), foreign().walk
+    scene.ground = replace(foreign(), walks={"SGD": walk, "Adam": walk})
+    scene.walked = scene.ground.walk
+    assert scene.sentence_of_walk() == "Of the 2 recorded walks this is the first, SGD: it takes 41 steps."
+    scene.ground = foreign()
+    assert scene.sentence_of_walk() == "The recorded training takes 41 steps."
+
+
 @pytest.mark.parametrize(
     ("losses", "recorded", "batch_norm", "said"),
     [

@@ -39,7 +39,7 @@ class BatchMatrix(VGroup):
         Args:
             targets: (example,) the right classes.
             axis: Over which sums are made: 1 along the rows, 0 along the columns.
-            about: What stands above.
+            about: What stands above; where no numbers have room in the cells, what their colour says too.
         """
         super().__init__()
         values, self.axis, self.theme = np.asarray(probabilities, float), axis, theme
@@ -56,6 +56,9 @@ class BatchMatrix(VGroup):
         for place, name in enumerate(classes[: middles.shape[1]]):
             word = Words(name, size=MINIMUM, colour=theme.quiet)
             self.names.add(word.set_x(middles[0, place][0]).set_y(cells.get_top()[1] + 0.25))
+        if not self.grid.texts:  # what their sizes are is then said by colour only
+            cut = f", {MOST} of {len(classes)} classes" if len(classes) > MOST else ""
+            about += f"{cut}; the bluer, the larger"
         self.about = Words(about, size=SMALL, colour=theme.quiet).next_to(cells, UP, buff=0.5).align_to(cells, LEFT)
         for place, total in enumerate(values.sum(axis=axis)[:MOST]):
             word = Words(number(float(total), 2), size=SMALL if axis == 1 else MINIMUM, colour=theme.quiet)

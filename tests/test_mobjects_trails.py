@@ -16,7 +16,15 @@ from explainer.mobjects.end_labels import EndLabels, spread  # noqa: E402
 from explainer.mobjects.formula import boxes_overlap  # noqa: E402
 from explainer.mobjects.run_table import RunTable  # noqa: E402
 from explainer.mobjects.shades import rgb  # noqa: E402
-from explainer.mobjects.trails import Trails, outline, pieces_within, trail_styles  # noqa: E402
+from explainer.mobjects.trails import (  # noqa: E402
+    ROUND,
+    SQUARE,
+    Trails,
+    TrailStyle,
+    outline,
+    pieces_within,
+    trail_styles,
+)
 from explainer.theme import DARK, LIGHT, Theme, contrast  # noqa: E402
 
 CORNERS = [(-4.0, -2.0, 0.0), (4.0, -2.0, 0.0), (-4.0, 2.0, 0.0)]
@@ -92,6 +100,17 @@ def test_a_trail_is_painted_in_its_own_colour() -> None:
 
 
 LOSSES = {"slow": [2.0, 1.5, 1.0], "wild": [2.0, 6.0, 0.5]}
+
+
+def test_below_a_dashed_run_a_whole_one_in_the_same_place_is_seen_and_so_is_its_mark() -> None:
+    styles = [TrailStyle("#0000FF", (0.5, 0.5), SQUARE), TrailStyle("#FFFFFF", (), ROUND)]  # the first is painted last
+    way = [[0.0, 0.5], [0.5, 0.5]]
+    steps, ways = {"dashed": [0, 1], "whole": [0, 1]}, {"dashed": way, "whole": way}
+    found = Trails(CORNERS, steps, ways, styles=styles, width=0.2).set_step(1)
+    camera = Camera(pixel_width=1600, pixel_height=900, frame_width=16, frame_height=9, background_color="#000000")
+    camera.capture_mobjects([found])
+    for place in (camera.pixel_array[450, 450:750], camera.pixel_array[430:470, 780:820].reshape(-1, 4)):
+        assert {(0, 0, 255), (255, 255, 255)} <= set(map(tuple, place[:, :3].tolist()))
 
 
 def curves(**chosen: object) -> Curves:

@@ -22,7 +22,7 @@ APART = 0.42  # between an axis and its name, beyond the numbers
 LINE = 0.022
 DOWN = 0.35  # how much the words of a flat axis are pushed down, where it is seen from the side
 MOST = 5  # numbers on an axis
-NEAREST = 0.05  # frame units between two words
+NEAREST = 0.12  # frame units between two words
 
 
 @dataclass(frozen=True)

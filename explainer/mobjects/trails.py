@@ -21,6 +21,7 @@ WIDTH = 0.045  # frame units, of a line
 CASING = 0.032  # how much wider what lies under it is, on each side
 HEAD = 0.095  # from a mark's middle to its rim
 ROUND, SQUARE, WEDGE, DIAMOND = "round", "square", "wedge", "diamond"
+REACH = {ROUND: 1.0, SQUARE: 1.25, WEDGE: 1.35, DIAMOND: 1.25}  # of a mark's corners, in heads
 
 
 @dataclass(frozen=True)
@@ -123,7 +124,11 @@ class Trails(Painted):
         return len(self.shares(run)) < int((self.steps[run] <= self.step).sum())
 
     def paint(self, pen: cairo.Context[Any], camera: Camera) -> None:
-        """Paint all lines in the box, then all marks, the first run's above the others'."""
+        """Paint all lines in the box, the first run's above the others', then all marks, the smallest above.
+
+        What sets lines off from the ground comes before all of them: through the gaps of a dashed one another that
+        runs below it is seen.
+        """
         opacity = float(self.get_fill_opacity())
         corner, right, up = self._axes(camera)
         if opacity < 1:
@@ -133,55 +138,52 @@ class Trails(Painted):
         pen.clip()
         pen.set_line_join(cairo.LINE_JOIN_ROUND)
         runs = list(self.ways)[::-1]
-        for run in runs:
-            pieces = [_placed(piece, corner, right, up) for piece in pieces_within(self.shares(run))]
-            self._paint_line(pen, pieces, self.styles[run])
+        ways = [[_placed(piece, corner, right, up) for piece in pieces_within(self.shares(run))] for run in runs]
+        pen.set_line_cap(cairo.LINE_CAP_ROUND)
+        for way in ways:
+            self._paint_line(pen, way, self.theme.background, self.width_of_lines + 2 * CASING)
+        pen.set_line_cap(cairo.LINE_CAP_BUTT)
+        for run, way in zip(runs, ways, strict=True):
+            pen.set_dash(self.styles[run].dash)
+            self._paint_line(pen, way, self.styles[run].colour, self.width_of_lines)
         pen.restore()
-        for run in runs:
-            shares = self.shares(run)
-            if not len(shares):
-                continue
-            place = _placed(np.clip(shares[-1:], 0, 1), corner, right, up)[0]
-            way = None if self.inside(run) else np.sign(shares[-1] - np.clip(shares[-1], 0, 1))
-            self._paint_mark(pen, place[:2], self.styles[run], way=way, lost=self.lost(run))
+        above = sorted((run for run in runs if len(self.shares(run))), key=lambda run: -REACH[self.styles[run].mark])
+        for casing in (True, False):
+            for run in above:
+                self._paint_mark(pen, run, corner, right, up, casing=casing)
         if opacity < 1:
             pen.pop_group_to_source()
             pen.paint_with_alpha(opacity)
 
-    def _paint_line(self, pen: cairo.Context[Any], pieces: list[Array], style: TrailStyle) -> None:
-        for colour, width, dash, cap in (
-            (self.theme.background, self.width_of_lines + 2 * CASING, (), cairo.LINE_CAP_ROUND),
-            (style.colour, self.width_of_lines, style.dash, cairo.LINE_CAP_BUTT),
-        ):
-            for points in pieces:
-                for place, point in enumerate(points.tolist()):
-                    (pen.line_to if place else pen.move_to)(*point[:2])
-            source(pen, shades.rgb(colour), 1.0)
-            pen.set_line_width(width)
-            pen.set_line_cap(cap)
-            pen.set_dash(dash)
-            pen.stroke()
+    @staticmethod
+    def _paint_line(pen: cairo.Context[Any], pieces: list[Array], colour: str, width: float) -> None:
+        for points in pieces:
+            for place, point in enumerate(points.tolist()):
+                (pen.line_to if place else pen.move_to)(*point[:2])
+        source(pen, shades.rgb(colour), 1.0)
+        pen.set_line_width(width)
+        pen.stroke()
 
     def _paint_mark(
-        self, pen: cairo.Context[Any], place: Array, style: TrailStyle, *, way: Array | None, lost: bool
+        self, pen: cairo.Context[Any], run: str, corner: Array, right: Array, up: Array, *, casing: bool
     ) -> None:
         """Paint a head: its shape; a wedge that points out of the box; a cross where it has no number any more."""
+        head, lost, style = self.shares(run)[-1:], self.lost(run), self.styles[run]
+        place = _placed(np.clip(head, 0, 1), corner, right, up)[0, :2]
         if lost:
             for sign in (-1, 1):
                 pen.move_to(place[0] - HEAD, place[1] - sign * HEAD)
                 pen.line_to(place[0] + HEAD, place[1] + sign * HEAD)
         else:
-            for at, corner in enumerate(place + HEAD * outline(style.mark, way)):
-                (pen.line_to if at else pen.move_to)(*corner)
+            out = None if self.inside(run) else np.sign(head[0] - np.clip(head[0], 0, 1))
+            for at, point in enumerate(place + HEAD * outline(style.mark, out)):
+                (pen.line_to if at else pen.move_to)(*point)
             pen.close_path()
-        source(pen, shades.rgb(self.theme.background), 1.0)
-        pen.set_dash(())
-        pen.set_line_join(cairo.LINE_JOIN_ROUND)
-        pen.set_line_width(2 * CASING + (self.width_of_lines if lost else 0))
-        pen.stroke_preserve()
-        source(pen, shades.rgb(style.colour), 1.0)
-        if lost:
-            pen.set_line_width(self.width_of_lines)
+        source(pen, shades.rgb(self.theme.background if casing else style.colour), 1.0)
+        if casing or lost:
+            pen.set_dash(())
+            pen.set_line_join(cairo.LINE_JOIN_ROUND)
+            pen.set_line_width(self.width_of_lines * lost + 2 * CASING * casing)
             pen.stroke()
         else:
             pen.fill()
@@ -236,11 +238,11 @@ def outline(mark: str, way: Array | None = None) -> Array:
         turn = np.arctan2(way[1], way[0])
         angles, reach = turn + np.radians([0, 140, 220]), 1.5
     elif mark == ROUND:
-        angles, reach = np.linspace(0, 2 * np.pi, 36, endpoint=False), 1.0
+        angles, reach = np.linspace(0, 2 * np.pi, 36, endpoint=False), REACH[mark]
     elif mark == WEDGE:
-        angles, reach = np.radians([90, 210, 330]), 1.35
+        angles, reach = np.radians([90, 210, 330]), REACH[mark]
     else:
-        angles, reach = np.radians([45, 135, 225, 315]) - (np.pi / 4 if mark == DIAMOND else 0), 1.25
+        angles, reach = np.radians([45, 135, 225, 315]) - (np.pi / 4 if mark == DIAMOND else 0), REACH[mark]
     return reach * np.stack([np.cos(angles), np.sin(angles)], axis=1)
 
 

@@ -330,4 +330,8 @@ def _below(value: float, thresholds: tuple[float, float]) -> str:
 
 
 def _short(value: float) -> str:
-    return f"{value:.2g}".replace("e-0", "e-").replace("e+0", "e").replace("-", "−")
+    digits, e, exponent = f"{value:.2g}".partition("e")
+    return (digits + (f"×10{str(int(exponent)).translate(_RAISED)}" if e else "")).replace("-", "−")
+
+
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")

@@ -80,7 +80,9 @@ def test_in_a_deep_network_of_sigmoids_the_gradient_vanishes(deep_sigmoid: Trace
     assert (found.severity, found.layer) == (SEVERE, "0")
     assert found.numbers["first / last"] == pytest.approx(ratio, rel=1e-12) and ratio < 1e-3
     assert found.numbers["per layer"] == pytest.approx(ratio ** (1 / 16), rel=1e-12)
-    assert f"{ratio:.2g}".replace("e-0", "e−") in found.words
+    digits, exponent = f"{ratio:.1e}".split("e-0")
+    raised = "⁰¹²³⁴⁵⁶⁷⁸⁹"[int(exponent)]
+    assert f"{digits}×10⁻{raised}" in found.words
 
 
 def test_a_network_that_stays_at_the_loss_of_who_knows_nothing_does_not_learn(deep_sigmoid: Trace) -> None:

@@ -9,4 +9,4 @@ folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 runs = lessons.record_runs("depth")  # the same network with sigmoids, with ReLUs, and with ReLUs begun as He did
 wrong = [found.kind for found in diagnosis.findings(runs["sigmoid"]) if found.wrong]  # as data: vanishing, not learning
 axes = plots.diagnosis(runs["sigmoid"], theme="light")  # as a page
-plots.save(axes, folder / "diagnosis.png", dpi=70)
+plots.save(axes, folder / "diagnosis.png", dpi=100)

@@ -38,8 +38,8 @@ _FIGURES: tuple[Callable[..., Axes], ...] = (
 _SMALLER = 0.75  # text of the six figures, beside that of the page
 _MARKS = {SEVERE: ("✖", NEGATIVE), MILD: ("▲", GRADIENT), FINE: ("✔", RIGHT), UNKNOWN: ("?", "")}
 _LINES = 2  # of an answer
-_WORDS = 0.24  # the part of the page that answers have, from above
-_ROOM = (0.105, 0.085, 0.065, 0.085)  # left, right, below and above each of the six figures, as parts of the page
+_WORDS = 0.235  # the part of the page that answers have, from above
+_ROOM = (0.085, 0.062, 0.052, 0.088)  # left, right, below and above each of the six figures, as parts of the page
 
 
 def diagnosis(

@@ -3,8 +3,8 @@
     python tests/benchmarks/page.py [--short]
 
 A step is timed from the slider's event until everything in sight is drawn and laid out: what the browser's one thread
-is busy with. Beside it stand how long one frame takes when the slider moves in every frame, and the processor's time for
-all of it, painting without a graphics card included; the latter is lengthened least by other work on the machine.
+is busy with. Beside it stand how long one frame takes when the slider moves in every frame, and the processor's time
+for all of it, painting without a graphics card included; the latter is lengthened least by other work on the machine.
 """
 
 from __future__ import annotations

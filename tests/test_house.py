@@ -85,6 +85,7 @@ explainer/lessons/teaching.py    | torch trace surface sampler                  
 explainer/lessons/surfaces.py    | numpy trace surface                                        | sampler
 explainer/lessons/vision.py      | torch                                                      |
 explainer/plots           | matplotlib mpl_toolkits numpy trace theme flow chain surface predictions baseline thinning |
+explainer/plots/moving_files.py  | numpy PIL                                                  | av
 explainer/plots/graph_of_chain.py | matplotlib numpy theme symbols factors                    |
 explainer/plots/factors_in_a_row.py | numpy theme architecture symbols factors                |
 explainer/plots/mathematics.py   | symbols operations                                         |
@@ -125,7 +126,7 @@ explainer/filming.py             |                                              
 explainer/mobjects/captions.py   | subtitles                                                  |
 explainer/testing                | numpy trace architecture units                             | verify
 explainer/pytest_plugin.py       | pytest explainer                                           | testing
-explainer/integrations           |                                                            | anything
+explainer/integrations           | numpy trace                                                | anything
 explainer/doctor.py              |                                                            | torch lessons
 explainer/cli                    | explainer click render                                     | anything
 explainer/__main__.py            | cli                                                        |
@@ -341,4 +342,4 @@ def test_no_file_names_a_package_index_but_pytorchs() -> None:
 def test_the_chores_know_what_they_are_asked() -> None:
     asked = subprocess.run(["sh", "do", "nonsense"], cwd=ROOT, capture_output=True, text=True, check=False)
     assert asked.returncode == 2
-    assert "no chore is called nonsense; there are setup, demo, test, lint and clean" in asked.stderr
+    assert "no chore is called nonsense; there are setup, demo, test, gallery, lint and clean" in asked.stderr

@@ -53,16 +53,12 @@ def animate(
 
     Args:
         draw: A figure that takes a step, such as `explainer.plots.gradient_flow`.
-        trace: What it is drawn of.
         path: Ends in .mp4 (needs PyAV, as the films do), .gif or .html, which is one file without a network.
         frames_per_second: Steps shown in a second.
         most: Pictures at most.
         dpi: Pixels per inch; 120 makes 960×540 of a slide.
         progress: Called with how many pictures are drawn, and of how many.
         options: Passed to `draw`.
-
-    Returns:
-        The path.
 
     Raises:
         TraceError: The figure shows all steps at once, the path has another ending, or it cannot be written.
@@ -73,9 +69,7 @@ def animate(
         >>> path = plots.animate(plots.gradient_flow, lessons.record_lesson("two-layer"), "flow.gif", most=3, dpi=40)
     """
     path = Path(path)
-    kind = path.suffix.lower().removeprefix(".")
-    if kind not in WRITERS:
-        raise TraceError(f"{path}: a figure that moves is written as {', '.join(f'.{each}' for each in WRITERS)}")
+    kind = _kind_of(path)
     check(draw)
     if style not in STYLES:
         raise TraceError(unknown("style", style, STYLES))
@@ -119,6 +113,13 @@ class _Drawn:
             yield figure, self.draw(self.trace, ax=figure.add_subplot(), **look)
             if self.progress:
                 self.progress(done, total)
+
+
+def _kind_of(path: Path) -> str:
+    kind = path.suffix.lower().removeprefix(".")
+    if kind not in WRITERS:
+        raise TraceError(f"{path}: a figure that moves is written as {', '.join(f'.{each}' for each in WRITERS)}")
+    return kind
 
 
 def check(draw: Draw) -> None:

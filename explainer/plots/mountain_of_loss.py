@@ -89,9 +89,8 @@ def mountain(
     with canvas(ax, theme, style) as (ax, theme):
         ax.set_axis_off()
         heights = heights_of(surface.losses, *own.values(), scale=scale, spread=MOUNTAIN)
-        entries = _fill(ax, surface, own, heights, (elev, azim), arrows, theme, faces)
+        rows = legend_row(ax, _fill(ax, surface, own, heights, (elev, azim), arrows, theme, faces), theme)
         colour_bar(ax.inset_axes((0.92, 0.08, 0.028, 0.84)), heights, theme)
-        rows = legend_row(ax, entries, theme)
         notes = lines_of(ax, remarks(surface, losses), wider=1.1)
         entitle(ax, _TITLE, notes, theme, rows=rows, told=told(surface, own, "The loss as a mountain, its height,"))
     return ax

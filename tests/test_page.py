@@ -318,6 +318,7 @@ def test_the_command_writes_a_lessons_page(call: Any, small: Trace, tmp_path: Pa
 
 def test_several_traces_are_runs_between_which_one_chooses(call: Any, small: Trace, tmp_path: Path) -> None:
     other = lessons.record_lesson("two-layer", steps=6, learning_rate=0.5)
+    line = lessons.record_lesson("line", steps=4)
     surface = make_surface({"walk": make_walk()}).save(tmp_path / "surface")
     output = tmp_path / "runs.html"
     assert call("page", small.folder, other.folder, "-o", output, "--surface", surface, "-q")[0] == 0
@@ -325,6 +326,8 @@ def test_several_traces_are_runs_between_which_one_chooses(call: Any, small: Tra
     assert len(tree["runs"]) == 2
     assert tree["runs"][1]["verdict"]["rate"] == 0.5
     assert tree["surface"]["plane"] == "pca"
+    assert make_page({"a": small, "b": other}).title == "Backpropagation, number by number"
+    assert make_page({"a": line, "b": line}).title == "line: 2 training runs beside each other"
 
 
 def test_a_lesson_brings_its_own_surface(call: Any, tmp_path: Path) -> None:

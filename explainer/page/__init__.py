@@ -91,7 +91,7 @@ def make_page(
         raise TraceError("a page is made of a trace, or of several by name, and none was given")
     sentences = texts(language)
     tree, blob = lesson(runs, surface, most_bytes)
-    named = title or _title(next(iter(runs.values())), sentences)
+    named = title or _title(runs, sentences)
     about = {
         "title": named,
         "language": language,
@@ -101,10 +101,13 @@ def make_page(
     return Page(document({**about, **tree}, blob, title=named, language=language), named)
 
 
-def _title(trace: Trace, sentences: Mapping[str, str]) -> str:
+def _title(runs: Mapping[str, Trace], sentences: Mapping[str, str]) -> str:
+    """Return a lesson's own title, else the model's name and how many runs there are."""
+    trace = next(iter(runs.values()))
     lesson_name = trace.notes.get("lesson")
     name = lesson_name if isinstance(lesson_name, str) and lesson_name else trace.model.type
-    return sentences.get(f"title_{name}", sentences["title"].replace("{model}", str(name)))
+    general = sentences["title_several" if len(runs) > 1 else "title"]
+    return sentences.get(f"title_{name}", general.replace("{model}", str(name)).replace("{count}", str(len(runs))))
 
 
 def _link(film: str | Path, beside: Path) -> dict[str, str]:

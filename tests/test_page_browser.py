@@ -442,17 +442,38 @@ def test_one_chooses_between_runs_and_every_picture_follows(opened: Callable[...
     assert found.complaints == []
 
 
-def test_what_a_trace_lacks_is_told_in_a_sentence_in_the_pages_language(
-    opened: Callable[..., Visit], folder: Path
+def test_where_only_some_runs_have_something_to_show_the_others_say_so(
+    opened: Callable[..., Visit], small: Trace, folder: Path
 ) -> None:
-    model, optimizer = nn.Linear(3, 2), None
+    found = opened(make_page({"bare": bare(), "whole": small}).save(folder / "some.html"))
+    assert found.page.locator("#network .absent").is_visible()
+    assert not found.page.locator("#network .scroller").is_visible()
+    for run, absent in (("whole", False), ("bare", True), ("whole", False)):
+        found.page.get_by_label(f"Show the run {run}").check()
+        found.settle()
+        for view in ("loss", "network", "chain"):
+            assert found.page.locator(f"#{view} .absent").is_visible() == absent
+    assert found.numbers("chain")["chain.0.recorded"] == small.gradients["L2"][0][0][0]
+    assert found.page.locator("#network .column").count() == 4
+    assert found.complaints == []
+
+
+def bare() -> Trace:
+    """Record a run of which nothing is kept but statistics, and no loss."""
+    model = nn.Linear(3, 2)
     optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
     with explainer.record(model, optimizer=optimizer, keep=()) as recorder:
         for _ in range(3):
             optimizer.zero_grad()
             model(torch.ones(5, 3)).sum().backward()
             optimizer.step()
-    found = opened(recorder.trace.page(language="de").save(folder / "bare.html"))
+    return recorder.trace
+
+
+def test_what_a_trace_lacks_is_told_in_a_sentence_in_the_pages_language(
+    opened: Callable[..., Visit], folder: Path
+) -> None:
+    found = opened(bare().page(language="de").save(folder / "bare.html"))
     told = dict(
         found.page.locator("[data-missing]").evaluate_all("all => all.map(e => [e.dataset.missing, e.innerText])")
     )

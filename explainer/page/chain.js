@@ -20,7 +20,8 @@ export function chainView(lesson, store, picture) {
     html("div", { class: "scroller", tabindex: 0, role: "group", "aria-label": say("chain.title") }, view.table),
     view.notes,
   );
-  store.set({ operation: chain(view).missing === undefined ? chain(view).operations.length - 1 : 0 });
+  const counts = lesson.runs.map((run) => (run.chain.missing === undefined ? run.chain.operations.length : 1));
+  store.set({ operation: Math.max(...counts) - 1 }); // the loss
   layout(view);
   store.subscribe(["run"], () => layout(view));
   store.subscribe(["operation", "table"], () => choose(view));
@@ -41,8 +42,7 @@ function products(view) {
 function layout(view) {
   view.lit = [];
   view.rows = [];
-  view.picture.hidden = chain(view).missing !== undefined;
-  if (view.picture.hidden) return;
+  if (chain(view).missing !== undefined) return;
   view.buttons = chain(view).operations.map((each, index) => node(each, index, view.store, view.lit));
   const start = html("span", { class: "start" }, "x");
   replace(

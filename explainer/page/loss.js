@@ -33,6 +33,7 @@ function current(view) {
 }
 
 function layout(view, width) {
+  if (current(view).loss.missing !== undefined) return;
   view.drawing.setAttribute("width", width);
   const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
   const steps = view.runs.flatMap((run) => [run.steps.values[0], run.steps.values.at(-1)]);

@@ -14,7 +14,7 @@ import { networkView } from "./network.js";
 import { runsView } from "./runs.js";
 import { createStore } from "./store.js";
 import { surfaceView } from "./surface.js";
-import { say, speak, tellAllDigits, writeAllDigits } from "./words.js";
+import { knows, say, speak, tellAllDigits, writeAllDigits } from "./words.js";
 
 const VIEWS = [
   ["runs", runsView, false],
@@ -53,6 +53,7 @@ async function begin() {
     const { element, picture } = frame(name, wide);
     main.append(element);
     view(lesson, store.within(element), picture);
+    if (lesson.runs.length > 1) whereARunHasNone(lesson, store, name, picture);
   }
   main.append(...[lacking(missing)].filter(Boolean));
   document
@@ -83,6 +84,19 @@ function inPairs(views) {
     if (partner >= 0) found.push(...waiting.splice(partner, 1));
   }
   return found;
+}
+
+/** Show a sentence in a picture's place while a run is chosen that has nothing for it. */
+function whereARunHasNone(lesson, store, name, picture) {
+  const sentence = html("p", { class: "note absent" }, knows(`${name}.missing`) ? say(`${name}.missing`) : "");
+  picture.after(sentence);
+  const show = () => {
+    const none = lesson.runs[store.state.run][name]?.missing !== undefined;
+    picture.hidden = none;
+    sentence.hidden = !none;
+  };
+  store.subscribe(["run"], show);
+  show();
 }
 
 /** Null where some run has what a view shows, else why it has not. */

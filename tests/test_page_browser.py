@@ -400,6 +400,7 @@ def test_pointing_at_a_layer_lights_it_in_every_picture(visit: Visit) -> None:
     visit.settle()
     assert visit.page.locator("#network .column.lit").count() == 1
     assert visit.page.locator("#flow .layer.lit").count() == 1
+    assert visit.page.locator("#flow .values").inner_text().splitlines()[-1].startswith("2, Linear: 0.0")
     assert visit.page.locator("#chain .operation.lit .symbol").inner_text() == "2"
     visit.page.locator("#flow .layer").nth(2).dispatch_event("pointerleave")
     visit.settle()

@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from explainer.trace import Trace
 
 
+MOST_READ = 500_000_000  # numbers of updates, which say how often a run turns back: more would take minutes
+
+
 def curves(trace: Trace, shown: Shown) -> dict[str, Any]:
     """Return a run's loss, the other losses and accuracies that were logged, and the loss of who knows nothing.
 
@@ -50,8 +53,9 @@ def verdict(trace: Trace) -> dict[str, Any]:
     losses = np.asarray(trace.scalars["loss"], np.float64) if "loss" in trace.scalars else np.empty(0)
     rates = np.asarray(trace.scalars["learning_rate"], np.float64) if "learning_rate" in trace.scalars else np.empty(0)
     rates = rates[np.isfinite(rates)]
+    few = len(trace) > 1 and len(trace) * trace.model.parameter_count <= MOST_READ
     try:
-        turns: float | None = float(flow.bounces(trace).mean()) if len(trace) > 1 else None
+        turns: float | None = float(flow.bounces(trace).mean()) if few else None
     except TraceError:  # steps between were not recorded, or updates were not kept
         turns = None
     return {

@@ -53,7 +53,8 @@ function layout(view, wide = view.width) {
     leftAxis(up, MARGIN.left, view.width - MARGIN.right, 4),
     drawn.map(({ group }) => group),
   );
-  replace(view.title, html("span", { class: "gradient" }, say("flow.scale")), shareOf(flow));
+  view.told = html("span", {}); // of the layer that is pointed at
+  replace(view.title, html("span", { class: "gradient" }, say("flow.scale")), shareOf(flow), view.told);
   view.parts = { up, drawn, bottom, along: heat(view, flow), each };
   step(view);
   tellAll(view);
@@ -122,6 +123,7 @@ function hover(view) {
   if (!row || !view.parts) return;
   const { layers } = run(view).flow;
   const place = layers.findIndex((layer) => isLit(view.store.state.hovered, new Set([layer.name])));
+  view.told.textContent = place < 0 ? "" : view.parts.drawn[place].group.told;
   row.setAttribute("visibility", place < 0 ? "hidden" : "visible");
   row.setAttribute("y", (layers.length - 1 - place) * Number(row.getAttribute("height")));
 }
@@ -146,7 +148,7 @@ function bar(layer, left, each, bottom, store, lit) {
   const name = svg(
     "text",
     { class: "name", x: middle, y: bottom + 16, "text-anchor": "middle" },
-    each < 14 ? "" : short(layer.name, Math.floor(each / 7.5)),
+    each / 7.5 < Math.min(4, layer.name.length) ? "" : short(layer.name, Math.floor(each / 7.5)),
   );
   const group = svg(
     "g",

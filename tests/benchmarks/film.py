@@ -5,6 +5,7 @@ python tests/benchmarks/film.py mountain network      some
 python tests/benchmarks/film.py --frames 5 --size 1920x1080 --grid 51
 python tests/benchmarks/film.py films --quality draft      every film of the lecture: frames a second, and memory
 python tests/benchmarks/film.py lecture --quality draft    the whole lecture: from nothing, and when nothing changed
+python tests/benchmarks/film.py stock                      three films at 1080p, ours beside the same drawn stock
 
 In a race frames of both kinds are drawn in turn, in one process, so that whatever else the machine does meets both;
 medians. Films and the lecture are rendered by `explainer render` into a folder of their own; lessons and surfaces are
@@ -230,7 +231,36 @@ def lecture(quality: str) -> None:
     print(f"  unchanged    {second:7.1f} s, target under 20 s")
 
 
-WHOLE: dict[str, Callable[[str], None]] = {"films": films, "lecture": lecture}
+def stock(_: str, rates: tuple[int, int] = (1, 3)) -> None:
+    """Render three films at 1080p as ours and, by `stock.py`, with manim's own mobjects.
+
+    What a further frame costs is what a film costs at 60 frames a second, where little else counts: each film is
+    rendered at two rates, and the difference counted. It is in processor seconds, which other work on the machine
+    hardly changes. What several films at once bring comes on top: `lecture` prints it.
+    """
+    ratios = []
+    for name in ("TrainingLoop", "GradientFlow", "DigitLearning"):
+        each = {}
+        for how in ("ours", "stock"):
+            few, many = (_drawn(name, how, rate) for rate in rates)
+            each[how] = (many["processor"] - few["processor"]) / (many["frames"] - few["frames"])
+            minutes = (many["processor"] + each[how] * many["frames"] * (60 / rates[1] - 1)) / 60
+            print(
+                f"  {name:14} {how:6} {1000 * each[how]:6.0f} ms of processor a frame, {minutes:5.1f} minutes at 60 a "
+                "second", flush=True,
+            )  # fmt: skip
+        ratios.append(each["stock"] / each["ours"])
+    print(f"  {', '.join(f'{ratio:.1f}' for ratio in ratios)} × less than stock; target 3 ×, with the films at once")
+
+
+def _drawn(name: str, how: str, rate: int) -> dict[str, float]:
+    command = [sys.executable, str(Path(__file__).with_name("stock.py")), name, how, str(rate)]
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told: dict[str, float] = json.loads(done.stdout.splitlines()[-1])  # after what manim prints
+    return told
+
+
+WHOLE: dict[str, Callable[[str], None]] = {"films": films, "lecture": lecture, "stock": stock}
 
 
 def run(race: Race, frames: int) -> Iterator[tuple[float, float]]:

@@ -38,7 +38,7 @@ MOST_STAGES = 7  # of a network that is no chain of dense layers
 
 
 class DigitLearning(TraceScene):
-    """From a tenth for each digit to "a lot of probability in the digit four".
+    """From a tenth for each digit to “a lot of probability in the digit four”.
 
     Between two recorded steps bars, curve and network glide; every printed number is that of a recorded step, the one
     whose number stands in the upper right corner.

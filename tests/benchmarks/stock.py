@@ -104,7 +104,7 @@ def draw_stock() -> None:
     def display(camera: Camera, mobject: VMobject, pen: Any) -> Camera:
         for kind, taken_apart in ((Pixels, cells), (Edges, lines), (Units, discs)):
             if isinstance(mobject, kind) and mobject.get_fill_opacity() > 0 and len(mobject.points):
-                for part in taken_apart(mobject):  # type: ignore[operator]
+                for part in taken_apart(mobject):  # type: ignore[operator, arg-type]
                     painted._display_stock(camera, part, pen)
                 return camera
         return ours(camera, mobject, pen)

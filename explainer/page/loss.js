@@ -101,8 +101,9 @@ function step(view) {
   for (const element of view.values.querySelectorAll("data")) {
     const name = element.dataset.of.slice("loss.".length);
     const column = name === "loss" ? loss : (others[name] ?? accuracies[name]);
-    const share = name in accuracies && column.values[at] <= 1 && Number.isFinite(column.values[at]);
-    write(element, column.values[at], column.single, share ? percent(column.values[at]) : number(column.values[at]));
+    const value = column.values[at];
+    const share = name in accuracies && !(value > 1); // before the first that was logged it is a dash
+    write(element, value, column.single, share ? percent(value) : number(value));
   }
 }
 

@@ -242,6 +242,11 @@ def _batch(trace: Trace, index: int) -> int:
     each = float(np.prod(prediction.shape[1:])) if criterion.type == "MSELoss" else 1.0
     alone = LOSSES[criterion.type](prediction, trace.targets[index], each).local.values
     share = float((alone * recorded).sum() / max((recorded * recorded).sum(), 1e-300))
+    if not np.isfinite(share):
+        raise TraceError(
+            f"step {trace.steps[index]} has a prediction or a gradient of the loss that is not finite, and keeps "
+            f"{len(prediction)} examples of a larger batch, whose size only they tell: ask for an earlier step"
+        )
     if round(share) < len(prediction) or abs(share - round(share)) > 0.01:
         raise TraceError(
             f"step {trace.steps[index]} keeps {len(prediction)} examples of a larger batch, and the loss is no plain "

@@ -197,6 +197,12 @@ def test_the_first_examples_of_a_larger_batch_are_followed_to_the_input_but_not_
         np.testing.assert_allclose(gradient, trace.gradients[layer][-1], rtol=0, atol=1e-14)
 
 
+def test_a_run_that_diverged_tells_that_its_batch_is_unknown() -> None:
+    trace = recorded(deep_model(), nn.MSELoss(), random(7, 3) * float("nan"), random(7, 4), examples=2)
+    with pytest.raises(TraceError, match="step 1 has a prediction or a gradient of the loss that is not finite"):
+        chain.work_out(trace)
+
+
 def test_the_digits_lesson_agrees_in_float32_also_where_a_batch_is_smaller() -> None:
     trace = record_lesson("digits", steps=23)
     last = int(trace.steps[-1])

@@ -287,6 +287,20 @@ def test_a_trace_that_keeps_statistics_alone_still_has_a_page_that_says_what_it_
     assert "missing" not in run["flow"]
 
 
+def test_a_run_that_diverged_has_a_page_that_says_why_its_chain_rule_is_missing() -> None:
+    model = nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+    criterion, optimizer = nn.MSELoss(), torch.optim.SGD(model.parameters(), lr=1e12)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, examples=2) as recorder:
+        for _ in range(6):
+            optimizer.zero_grad()
+            criterion(model(torch.ones(5, 3)), torch.zeros(5, 2)).backward()
+            optimizer.step()
+    assert not np.isfinite(recorder.trace.scalars["loss"][-1])
+    (run,) = data_of(recorder.trace.page().html)[0]["runs"]
+    assert "is not finite" in run["chain"]["missing"]
+    assert "missing" not in run["flow"]
+
+
 def test_a_notebook_gets_the_page_in_a_frame(small: Trace) -> None:
     page = small.page()
     frame = page._repr_html_()
@@ -343,6 +357,8 @@ def test_a_lesson_brings_its_own_surface(call: Any, tmp_path: Path) -> None:
     ("arguments", "message"),
     [
         (("two-layer", "-o", "x.pdf"), r"a page is an HTML file"),
+        (("two-layer", "-o", "a/x"), r"-o a/x\.html"),
+        (("two-layer", "-o", ""), r"-o page\.html"),
         (("two-layer", "-o", "x.html", "--language", "fr"), r"'de', 'en'"),
         (("two-layr", "-o", "x.html"), r"Did you mean 'two-layer'"),
         (("two-layer", "-o", "x.html", "--surface", "a", "--no-surface"), r"either --surface or --no-surface"),

@@ -59,7 +59,8 @@ def write_page(
     if surface and no_surface:
         raise click.UsageError("either --surface or --no-surface", click.get_current_context())
     if output.suffix.lower() not in (".html", ".htm"):
-        raise ExplainerError(f"a page is an HTML file, and {output} is called otherwise: -o {output.stem}.html")
+        better = output.with_suffix(".html") if output.name else output / "page.html"
+        raise ExplainerError(f"a page is an HTML file, and {output} is called otherwise: -o {better}")
     texts(language)  # before long work begins
     with speech.progress(quiet=quiet) as advance:
         runs: dict[str, Trace] = SUBJECTS["traces"].get(traces, advance)

@@ -29,6 +29,8 @@ def gradients(trace: Trace, shown: Shown) -> dict[str, Any]:
     if not np.isfinite(nonfinite).any():
         reasons = ", ".join(dict.fromkeys(trace.missing.values())) or "no backward pass was seen"
         raise TraceError(f"{trace.folder or 'the trace'} holds no gradient: {reasons}")
+    with np.errstate(invalid="ignore"):  # a run that diverges: infinity by infinity is no number
+        share = norms[0] / np.where(norms[-1] > 0, norms[-1], np.nan)
     drawable = norms[np.isfinite(norms) & (norms > 0)]
     return {
         "layers": [
@@ -38,7 +40,7 @@ def gradients(trace: Trace, shown: Shown) -> dict[str, Any]:
         ],
         "norms": norms,
         "nonfinite": nonfinite,
-        "share": norms[0] / np.where(norms[-1] > 0, norms[-1], np.nan),
+        "share": share,
         "low": float(drawable.min()) if drawable.size else None,
         "high": float(drawable.max()) if drawable.size else None,
     }  # fmt: skip

@@ -128,7 +128,7 @@ function heights(runs, bottom) {
   }
   if (!(low <= high)) [low, high] = [0, 1];
   const log = low >= 0 && Number.isFinite(least) && high >= SPREAD * least;
-  if (log) return scale(Math.max(least, high * 1e-12) / 1.5, high * 1.5, bottom, MARGIN.top, true);
+  if (log) return scale(least / 1.5 || least, Math.min(high * 1.5, Number.MAX_VALUE), bottom, MARGIN.top, true);
   return scale(low >= 0 ? 0 : low, low === high ? low + 1 : high * (high > 0 ? 1.06 : 1), bottom, MARGIN.top);
 }
 

@@ -12,7 +12,7 @@ import { number, say, write } from "./words.js";
 const HEIGHT = 350;
 const TOP = 14;
 const BOTTOM = 60;
-const RIGHT = 150; // room for classes' names and the loss
+const RIGHT = 160; // room for classes' names and the loss
 const FEW = 2; // layers of a column that are named one by one
 const ROOMY = 46; // pixels from one unit to the next, from which on its numbers are written
 const NARROWEST = 84; // pixels from one column to the next
@@ -292,7 +292,7 @@ function paintPicture({ canvas, rows, columns }, tones, at) {
 
 /** The loss at the right end, where the forward pass ends and the backward pass begins. */
 function loss(last, across, lit, store) {
-  const [x, y] = [across - 30, TOP + (HEIGHT - TOP - BOTTOM) / 2];
+  const [x, y] = [across - 40, TOP + (HEIGHT - TOP - BOTTOM) / 2];
   const value = svg("text", { class: "value loss", x, y: y + 36, "text-anchor": "middle", "data-of": "network.loss" });
   const group = svg(
     "g",

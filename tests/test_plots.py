@@ -483,6 +483,9 @@ def test_a_file_that_cannot_be_written_is_one_sentence(trace: Trace, tmp_path: P
         (4e-6, "4.0×10⁻⁶"),
         (1234.5, "1234"),
         (6e7, "6.0×10⁷"),
+        (math.inf, "∞"),
+        (-math.inf, "−∞"),
+        (math.nan, "NaN"),
     ],
 )
 def test_numbers_are_written_for_the_eye(value: float, text: str) -> None:

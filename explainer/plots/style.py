@@ -255,6 +255,8 @@ def _parts(count: int, columns: int) -> list[slice]:
 
 def number(value: float, digits: int = 3) -> str:
     """Write a number for the eye: a few digits that count, a real minus sign, powers of ten where they are shorter."""
+    if not math.isfinite(value):
+        return "NaN" if math.isnan(value) else "∞" if value > 0 else "−∞"
     if value == 0:
         return "0"
     if 1e-3 <= abs(value) < 1e4:

@@ -506,7 +506,7 @@ def test_several_runs_are_compared_whether_they_are_a_lesson_or_folders(
         ("slice {saved} -o x.svg", r"holds a surface, and this figure is drawn of a slice"),
         ("surface {saved} --resolution 9 -o x.svg", r"holds a surface already: --resolution cannot change it any more"),
         ("surface {trace} -o x.svg", r"is of no lesson.*loss_surface\(model, criterion, data, trace=trace\)"),
-        ("loss {trace} {trace} -o x.svg", r"this figure is drawn of a trace, and these are 2"),
+        ("classification {trace} {trace} -o x.svg", r"this figure is drawn of a trace, and these are 2"),
         ("surface {saved} --step 3 -o x.svg", r"takes no --step; it takes --plane, --resolution, --losses, --scale"),
         ("mountain {saved} --scale logg -o x.svg", r"no scale is called 'logg'\. Did you mean 'log'\?"),
     ],

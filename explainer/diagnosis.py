@@ -239,8 +239,11 @@ def _share_of(trace: Trace, layer: str) -> float:
 def _bouncing(trace: Trace) -> Finding:
     part = _consecutive(trace)
     first, last = trace.steps[part][[0, -1]]
+    losses = _losses(trace)[part]
+    if not np.isfinite(losses).all():
+        raise TraceError(f"not every loss of steps {first} to {last} is a finite number")
     turned = float(flow.bounces(trace, part).mean())
-    rose = float(np.mean(np.diff(_losses(trace)[part]) > 0))
+    rose = float(np.mean(np.diff(losses) > 0))
     numbers = {"turned back": turned, "loss rose": rose, "first step": float(first), "last step": float(last)}
     told = f"{turned:.0%} of steps {first} to {last} turn back, and after {rose:.0%} of them the loss is higher"
     fallen = _fallen(trace)

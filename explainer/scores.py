@@ -27,14 +27,16 @@ LOSSES = ("CrossEntropyLoss", "NLLLoss")  # the one takes scores, the other log-
 
 def softmax(scores: Array, axis: int = -1) -> Array:
     """Return p = eˣ / Σ eˣ over an axis, shaped as the scores."""
-    powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
+    with np.errstate(invalid="ignore"):  # infinite scores have no probabilities: NaN
+        powers = np.exp(scores - scores.max(axis=axis, keepdims=True))
+        return np.asarray(powers / powers.sum(axis=axis, keepdims=True))
 
 
 def log_softmax(scores: Array, axis: int = -1) -> Array:
     """Return log p = x − log Σ eˣ over an axis: the same as log(softmax(x)), without ever leaving the logarithm."""
-    above = scores - scores.max(axis=axis, keepdims=True)
-    return np.asarray(above - np.log(np.exp(above).sum(axis=axis, keepdims=True)))
+    with np.errstate(invalid="ignore"):
+        above = scores - scores.max(axis=axis, keepdims=True)
+        return np.asarray(above - np.log(np.exp(above).sum(axis=axis, keepdims=True)))
 
 
 def negative_log_likelihood(log_probabilities: Array, targets: Array) -> float:
@@ -170,6 +172,8 @@ def read_scores(trace: Trace, places: Sequence[int] | None = None) -> Scores:
     if criterion.settings.get("label_smoothing"):
         raise TraceError(f"the loss of {name} smooths its labels, which is another one than −log p(the right class)")
     read = range(len(trace)) if places is None else places
+    if not len(read):
+        raise TraceError(f"{name} holds no step, so there are no scores in it: record at least one")
     try:
         given = [np.asarray(seen.inputs[index]) for index in read]
         targets = [np.asarray(trace.targets[index]) for index in read]

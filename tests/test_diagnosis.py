@@ -169,6 +169,12 @@ def test_a_loss_that_is_no_number_is_not_learning() -> None:
     assert found.words.startswith("the loss is no finite number from step ")
 
 
+def test_steps_whose_loss_is_no_number_are_not_told_to_go_straight() -> None:
+    found = of_kind(record(chain(nn.ReLU), rate=1e30, steps=12), "bouncing")
+    assert found.severity == UNKNOWN
+    assert found.words == "cannot be told: not every loss of steps 0 to 11 is a finite number"
+
+
 def test_what_a_trace_lacks_cannot_be_told_with_the_reason() -> None:
     found = {each.kind: each for each in findings(record(chain(nn.Tanh), keep=()))}
     assert found["vanishing"].severity == FINE  # statistics are always there

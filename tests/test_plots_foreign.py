@@ -19,6 +19,11 @@ REFUSED = {
     ("classification", "LSTM"): "no images that could be drawn",
     ("classification", "transformer"): "no images that could be drawn",
     ("weights", "ResNet-18"): "keep",
+    **{
+        (name, model): "each input of"
+        for name in ("function_fit", "decision_boundary", "feature_space")
+        for model in ("ResNet-18", "LSTM", "transformer")
+    },
     ("chain_rule", "ResNet-18"): "derivative is not worked out by hand",
     ("chain_rule", "LSTM"): "derivative is not worked out by hand",
     ("chain_rule", "transformer"): "derivative is not worked out by hand",

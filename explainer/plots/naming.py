@@ -39,8 +39,13 @@ def name_layers(ax: Axes, layers: Sequence[str], theme: Theme, kinds: Sequence[s
 
 
 def short(name: str, longest: int = _LONGEST) -> str:
-    """Return a layer's name, without its beginning where it is long."""
-    return name if len(name) <= longest else f"…{name[1 - longest :]}"
+    """Return a layer's name as text for matplotlib, without its beginning where it is long."""
+    return plain(name if len(name) <= longest else f"…{name[1 - longest :]}")
+
+
+def plain(name: str) -> str:
+    """Return a name such that a "$" in it is a "$": between two, matplotlib would set mathematics."""
+    return name.replace("$", r"\$")
 
 
 def moment(trace: Trace, index: int) -> str:

@@ -12,6 +12,7 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from explainer.plots.comparing import Panel, panels
+from explainer.plots.naming import plain
 from explainer.plots.style import NOTE, TICK, dress, points
 from explainer.saturation import kind_of
 from explainer.theme import Theme
@@ -56,7 +57,7 @@ def short(name: str, longest: int = _LONGEST) -> str:
 def named(trace: Trace, layer: str) -> str:
     """Return a layer's name, and its class beside it where there is room."""
     kind = kind_of(trace, layer)
-    return f"{layer}  {kind}" if kind and len(layer) + len(kind) + 2 <= _LONGEST else short(layer)
+    return plain(f"{layer}  {kind}" if kind and len(layer) + len(kind) + 2 <= _LONGEST else short(layer))
 
 
 def places(

@@ -10,6 +10,7 @@ from matplotlib.collections import LineCollection, PatchCollection
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.patches import Circle, FancyBboxPatch
 
+from explainer.plots.naming import plain
 from explainer.plots.sheet import SMALL, Array, Sheet
 from explainer.portrait import Seen
 from explainer.stages import BLOCK, Skip
@@ -129,7 +130,7 @@ class StagesInARow:
         """Name the classes beside their units, the right answer and the likeliest with their probability."""
         for unit, (y, value) in enumerate(zip(heights, values, strict=True)):
             true = int(seen.drawn[unit]) == seen.right
-            words = ("▶ " if true else "") + _shortened(self.classes[int(seen.drawn[unit])], _NAME)
+            words = plain(("▶ " if true else "") + _shortened(self.classes[int(seen.drawn[unit])], _NAME))
             words += f"  {value:.2f}" if true or value == values.max() else ""
             colour = ink(RIGHT, self.theme) if true else self.theme.text
             self.sheet.write(
@@ -295,7 +296,7 @@ def _names(seen: Seen, place: int) -> list[str]:
 def _fitting(choices: Sequence[str], room: float) -> str:
     """Return the first of the choices that is not too wide; else the last one, shortened."""
     letters = int(room / (0.58 * SMALL))
-    return next((each for each in choices if len(each) <= letters), _shortened(choices[-1], letters))
+    return plain(next((each for each in choices if len(each) <= letters), _shortened(choices[-1], letters)))
 
 
 def _shortened(words: str, letters: int) -> str:

@@ -49,7 +49,7 @@ def test_an_example_is_what_one_types_and_not_more(name: str) -> None:
 def test_an_example_draws_its_figure(name: str, tmp_path: Path) -> None:
     picture = SCRIPT.run(SCRIPT.examples()[name], tmp_path)
     with Image.open(picture) as image:
-        assert image.width >= 900
+        assert image.width >= 700  # what can be read on the page
         assert image.info["Description"]
 
 

@@ -8,4 +8,4 @@ from explainer import lessons, plots
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 trace = lessons.record_lesson("two-layer")  # x → L1 → S → L2 → loss; recorded once, then kept
 axes = plots.chain_rule(trace, theme="light")  # every gradient worked out by hand, and compared with autograd's
-plots.save(axes, folder / "chain_rule.png", dpi=85)
+plots.save(axes, folder / "chain_rule.png", dpi=110)

@@ -8,4 +8,4 @@ from explainer import lessons, plots
 folder = Path(sys.argv[1] if len(sys.argv) > 1 else ".")
 trace = lessons.record_lesson("moons")  # the run that is recorded, once; then it is kept
 axes = plots.network(trace, example=0, theme="light")  # of the last recorded step; step=0 shows the untrained network
-plots.save(axes, folder / "network.png", dpi=90)
+plots.save(axes, folder / "network.png", dpi=110)

@@ -82,7 +82,13 @@ def write_page(
 def surface_of(runs: Mapping[str, Trace], folder: str | None, advance: Advance) -> Surface | None:
     """Return the saved surface, or a lesson's own; None where the runs are of no lesson, or it has no plane."""
     if folder is not None:
+        from explainer.page.relief import check_walk
+
         found: Surface = SUBJECTS["surface"].get((folder,), advance)
+        for name, trace in runs.items() if found.walks else ():
+            walk = found.walks.get(name, found.walk if len(runs) == 1 else None)
+            if walk is not None:
+                check_walk(walk, trace, folder)
         return found
     from explainer import lessons
 

@@ -7,12 +7,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from explainer.errors import TraceError
 from explainer.theme import HEIGHTS
 
 if TYPE_CHECKING:
     from explainer.page.arrays import Array
     from explainer.page.shown import Shown
     from explainer.surface import Surface
+    from explainer.trace import Trace
     from explainer.walk import Walk
 
 LEVELS = 12  # lines of equal loss
@@ -45,6 +47,22 @@ def _axes(surface: Surface) -> list[str] | None:
     """Return the names of the two weights that the axes are, where they are two weights themselves."""
     named = surface.notes.get("axes")
     return [str(each) for each in named] if isinstance(named, list) and len(named) == 2 else None
+
+
+def check_walk(walk: Walk, trace: Trace, folder: str) -> None:
+    """Refuse a surface whose walk is another run's: the recorded losses of the steps that both know must be the same.
+
+    Raises:
+        TraceError: They are not, or there is no such step.
+    """
+    _, here, there = np.intersect1d(trace.steps, walk.steps, return_indices=True)
+    own = np.asarray(trace.scalars["loss"], np.float64)[here] if "loss" in trace.scalars else np.full(len(here), np.nan)
+    known = np.isfinite(own) & np.isfinite(walk.losses[there])
+    if not len(here) or not np.allclose(own[known], walk.losses[there][known], rtol=1e-6):
+        raise TraceError(
+            f"the walk on the surface of {folder} is another run's: its recorded losses are not this trace's. Make the "
+            "surface of this run, explainer surface TRACE -o FOLDER"
+        )
 
 
 def _walks(surface: Surface, runs: Mapping[str, Shown]) -> list[tuple[str, Shown, Walk]]:

@@ -11,6 +11,7 @@ import numpy as np
 from matplotlib.axes import Axes
 
 from explainer.errors import TraceError
+from explainer.plots.naming import plain
 from explainer.plots.style import LABEL, points
 from explainer.theme import GRADIENT, LOSS, NEGATIVE, POSITIVE, RIGHT, Theme, ink
 
@@ -111,8 +112,7 @@ def panels(
         inside.set_facecolor("none")
         if name:
             longest = max(6, math.floor(width * ax.get_window_extent().width * 72 / ax.figure.dpi / points(0.58)))
-            shown = name if len(name) <= longest else f"{name[: longest - 1]}…"
-            shown = shown.replace("$", r"\$")  # else what stands between two is set as mathematics
+            shown = plain(name if len(name) <= longest else f"{name[: longest - 1]}…")
             inside.set_title(shown, loc="left", color=theme.text, fontsize=points(LABEL), fontweight="bold", pad=6)
         found.append(Panel(inside, name, trace, place == 0, width))
     return found

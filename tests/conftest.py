@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import pytest
+
+if TYPE_CHECKING:
+    from browser import Visit
 
 pytest.register_assert_rewrite("filmed", "tests.filmed")  # what it checks of films is told as in a test
 pytest_plugins = ["pytester"]  # runs small suites of its own: how the plugin is tested
@@ -28,3 +33,28 @@ def runs_of_lessons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("EXPLAINER_RUNS", str(shared / "runs-of-lessons"))
         yield
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Any]:
+    """Start a browser for a file's tests."""
+    from browser import browser
+
+    with browser() as started:
+        yield started
+
+
+@pytest.fixture
+def opened(chromium: Any) -> Iterator[Callable[..., Visit]]:
+    """Open pages in windows of their own, with a browser context's options."""
+    from browser import Visit
+
+    found: list[Visit] = []
+
+    def visiting(file: Path, **options: Any) -> Visit:
+        found.append(Visit(chromium, file, **options))
+        return found[-1]
+
+    yield visiting
+    for each in found:
+        each.close()

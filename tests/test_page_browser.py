@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from browser import Visit, browser
+from browser import Visit
 from surfaces import make_surface, make_walk
 from torch import nn
 
@@ -23,12 +23,6 @@ from explainer.surface import Surface
 from explainer.trace import Trace
 
 STEPS = {"first": 0, "middle": 7, "last": -1}
-
-
-@pytest.fixture(scope="module")
-def chromium() -> Iterator[Any]:
-    with browser() as started:
-        yield started
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +70,6 @@ def small_visit(chromium: Any, small_page: Path) -> Iterator[Visit]:
     found = Visit(chromium, small_page)
     yield found
     found.close()
-
-
-@pytest.fixture
-def opened(chromium: Any) -> Iterator[Callable[..., Visit]]:
-    """Open a page with options of its own."""
-    found: list[Visit] = []
-
-    def visiting(file: Path, **options: Any) -> Visit:
-        found.append(Visit(chromium, file, **options))
-        return found[-1]
-
-    yield visiting
-    for each in found:
-        each.close()
 
 
 def place(trace: Trace, index: int) -> int:
@@ -417,14 +397,6 @@ def test_one_pass_goes_forward_and_back_and_ends(opened: Callable[..., Visit], s
         ".getImageData(0, 0, 600, 300).data.every(each => each === 0)"
     ), "where motion is not wanted, nothing flies"
     found.page.wait_for_function("() => !document.querySelector('.unreturned')", timeout=15_000)
-
-
-def test_it_is_printed_in_light_colours_without_buttons(opened: Callable[..., Visit], digits_page: Path) -> None:
-    found = opened(digits_page, color_scheme="dark")
-    found.page.emulate_media(media="print")
-    assert found.page.evaluate("() => getComputedStyle(document.body).backgroundColor") == "rgb(255, 255, 255)"
-    assert not found.page.locator(".play").is_visible()
-    assert found.page.locator(".clock .step").is_visible()
 
 
 # Several runs, and what a trace lacks

@@ -31,6 +31,13 @@ export function numeric(kind = "", of = "") {
   return html("data", { class: `number ${kind}`.trim(), "data-of": of || null });
 }
 
+/** Fit a drawing to a size in CSS pixels; the view box lets paper take it larger or smaller as a whole. */
+export function fit(drawing, width, height) {
+  drawing.setAttribute("width", width);
+  drawing.setAttribute("height", height);
+  drawing.setAttribute("viewBox", `0 0 ${width} ${height}`);
+}
+
 /** Fit a canvas to a size in CSS pixels, sharp on every screen, and return its pen. */
 export function penOf(canvas, width, height) {
   const ratio = Math.min(window.devicePixelRatio || 1, 2);

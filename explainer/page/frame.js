@@ -3,8 +3,8 @@
 import { html, replace } from "./elements.js";
 import { say } from "./words.js";
 
-/** A view's card; `picture` is what it is drawn in. */
-export function frame(name, wide = false) {
+/** A view's card; `picture` is what it is drawn in, `advice` the sentence on what to try. */
+export function frame(name, wide, advice) {
   const picture = html("div", { class: "picture" });
   const element = html(
     "section",
@@ -15,7 +15,7 @@ export function frame(name, wide = false) {
       "div",
       { class: "words" },
       html("p", {}, say(`${name}.read`)),
-      html("p", { class: "try" }, html("strong", {}, `${say("try")}: `), say(`${name}.try`)),
+      html("p", { class: "try" }, html("strong", {}, `${say("try")}: `), say(advice)),
     ),
   );
   return { element, picture };
@@ -37,19 +37,19 @@ export function lacking(missing) {
           "dd",
           { "data-missing": name },
           say(`${name}.missing`),
-          why ? html("details", {}, html("summary", {}, say("why")), html("p", { lang: "en" }, why)) : null,
+          why ? html("p", { class: "note" }, `${say("why")}: `, html("span", { lang: "en" }, why)) : null,
         ),
       ]),
     ),
   );
 }
 
-/** Draw a view anew whenever the room that it has becomes wider or narrower. */
+/** Draw a view anew whenever the room that it has becomes wider or narrower; paper takes it as it stands. */
 export function whenResized(picture, layout) {
   let before = 0;
   const observer = new ResizeObserver(() => {
     const width = Math.floor(picture.clientWidth);
-    if (width === before || width === 0) return;
+    if (width === before || width === 0 || matchMedia("print").matches) return;
     before = width;
     layout(width);
   });

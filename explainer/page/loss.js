@@ -1,7 +1,7 @@
 // The loss over the steps of a run, and of the other runs beside it.
 
 import { bottomAxis, leftAxis, path, scale } from "./axes.js";
-import { html, numeric, replace, svg } from "./elements.js";
+import { fit, html, numeric, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
 import { standFor, showLit } from "./hover.js";
 import { number, percent, say, write, knows } from "./words.js";
@@ -14,7 +14,7 @@ export function lossView(lesson, store, picture) {
   const view = { lesson, store, lit: [], parts: null };
   view.runs = view.lesson.runs.filter((run) => run.loss.missing === undefined);
   view.values = html("p", { class: "values" });
-  view.drawing = svg("svg", { role: "img", "aria-label": say("loss.picture"), height: HEIGHT });
+  view.drawing = svg("svg", { role: "img", "aria-label": say("loss.picture") });
   picture.append(view.values, view.drawing);
   standFor(store, view.lit, view.drawing, ["loss"]);
   dragging(
@@ -34,12 +34,13 @@ function current(view) {
 
 function layout(view, width) {
   if (current(view).loss.missing !== undefined) return;
-  view.drawing.setAttribute("width", width);
+  fit(view.drawing, width, HEIGHT);
   const [right, bottom] = [width - MARGIN.right, HEIGHT - MARGIN.bottom];
   const steps = view.runs.flatMap((run) => [run.steps.values[0], run.steps.values.at(-1)]);
   const across = scale(Math.min(...steps), Math.max(...steps), MARGIN.left + 4, right);
   const up = heights(view.runs, bottom);
-  const nothing = current(view).loss.nothing;
+  const { nothing } = current(view).loss;
+  const known = nothing !== null;
   const cursor = svg("line", { class: "cursor", y1: MARGIN.top, y2: bottom });
   const dot = svg("circle", { class: "dot loss", r: 5.5 });
   const curves = view.runs.map((run, index) =>
@@ -53,9 +54,10 @@ function layout(view, width) {
     view.drawing,
     leftAxis(up, MARGIN.left, right, 4),
     bottomAxis(across, bottom, Math.max(2, Math.floor(width / 90)), true),
-    nothing === null ? [] : baseline(nothing, current(view).loss.classes, up, right),
+    known ? svg("line", { class: "baseline", x1: MARGIN.left, x2: right, y1: up(nothing), y2: up(nothing) }) : [],
     svg("g", { class: "others" }),
-    curves,
+    svg("g", { class: "curves" }, curves),
+    known ? nameOf(nothing, current(view).loss.classes, up, right) : [],
     cursor,
     dot,
   );
@@ -67,7 +69,7 @@ function chosen(view) {
   const { across, up, curves, others } = view.parts;
   view.runs.forEach((run, index) => {
     curves[index].classList.toggle("chosen", run === current(view));
-    if (run === current(view)) curves[index].parentNode.insertBefore(curves[index], view.parts.cursor);
+    if (run === current(view)) curves[index].parentNode.append(curves[index]);
   });
   const { others: more = {}, accuracies = {} } = current(view).loss;
   replace(
@@ -141,12 +143,11 @@ function curve(column, run, across, up) {
   );
 }
 
-function baseline(nothing, classes, up, right) {
+/** What the dashed line is: over the curves, which may run along it. */
+function nameOf(nothing, classes, up, right) {
   const words = say("loss.nothing", { classes, nothing: number(nothing, 5) });
-  return [
-    svg("line", { class: "baseline", x1: MARGIN.left, x2: right, y1: up(nothing), y2: up(nothing) }),
-    svg("text", { class: "note", x: right, y: up(nothing) + 15, "text-anchor": "end" }, words),
-  ];
+  const [low, line] = [up(up.low), up(nothing)];
+  return svg("text", { class: "note", x: right, y: low - line > 20 ? line + 15 : line - 6, "text-anchor": "end" }, words);
 }
 
 /** The place of the number nearest to one, in numbers that rise. */

@@ -1,7 +1,7 @@
 // The surface in three dimensions, turned by dragging: faces from back to front, the walk in front of them or hidden.
 
-import { colour, ramp } from "./colour.js";
-import { html, penOf, svg } from "./elements.js";
+import { ramp } from "./colour.js";
+import { fit, html, penOf, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
 import { toneOf } from "./surface_scale.js";
 import { drawWalk, moveDot } from "./walk.js";
@@ -9,6 +9,7 @@ import { say } from "./words.js";
 
 export const TURN = -35;
 export const TILT = 38;
+const GROUND = "#868e9b"; // to be seen on dark and light
 const LIFT = 0.75; // of the plane's width, that the highest loss stands above the lowest
 
 export function mountainView(lesson, store, holder, walk) {
@@ -32,8 +33,7 @@ export function mountainView(lesson, store, holder, walk) {
     turn.show(store.state.turn);
     tilt.show(store.state.tilt);
     paint(penOf(canvas, ...size), shape, view, size);
-    over.setAttribute("width", size[0]);
-    over.setAttribute("height", size[1]);
+    fit(over, ...size);
     place();
   }
 
@@ -56,7 +56,7 @@ export function mountainView(lesson, store, holder, walk) {
     size = [width, Math.round(Math.min(width * 0.78, 340))];
     draw();
   });
-  store.subscribe(["turn", "tilt", "scheme"], draw);
+  store.subscribe(["turn", "tilt"], draw);
   store.subscribe(["run"], () => view && place());
   store.subscribe(["step"], step);
 }
@@ -133,7 +133,7 @@ function paint(pen, shape, view, [width, height]) {
 
 /** The edges of the ground, at the lowest loss. */
 function base(pen, view) {
-  pen.strokeStyle = colour("line");
+  pen.strokeStyle = GROUND;
   pen.lineWidth = 1;
   pen.beginPath();
   [

@@ -3,14 +3,14 @@
 import { bottomAxis, leftAxis, scale } from "./axes.js";
 import { ramp } from "./colour.js";
 import { contour } from "./contours.js";
-import { html, numeric, penOf, replace, svg } from "./elements.js";
+import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
 import { standFor, showLit } from "./hover.js";
 import { dragging } from "./loss.js";
 import { mountainView } from "./mountain.js";
 import { toneOf } from "./surface_scale.js";
 import { drawWalk, moveDot } from "./walk.js";
-import { knows, number, percent, say, write } from "./words.js";
+import { counted, knows, number, ofData, percent, say, write } from "./words.js";
 
 const MARGIN = { left: 46, right: 8, top: 8, bottom: 26 };
 
@@ -38,7 +38,7 @@ export function surfaceView(lesson, store, picture) {
   );
   whenResized(view.stack, () => layout(view));
   mountainView(lesson, store, mountain, () => walk(view));
-  store.subscribe(["run", "scheme"], () => layout(view));
+  store.subscribe(["run"], () => chosen(view));
   store.subscribe(["step"], () => step(view));
   store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
 }
@@ -55,8 +55,7 @@ function layout(view) {
   const across = scale(u.values[0], u.values.at(-1), MARGIN.left, width - MARGIN.right);
   const up = scale(v.values[0], v.values.at(-1), height - MARGIN.bottom, MARGIN.top);
   paintMap(penOf(view.map, width, height), view.surface, across, up);
-  view.over.setAttribute("width", width);
-  view.over.setAttribute("height", height);
+  fit(view.over, width, height);
   const dot = svg("circle", { class: "dot here", r: 7 });
   replace(
     view.over,
@@ -107,8 +106,8 @@ function describe(view, mine) {
     view.notes,
     axes ? say("surface.plane_weights", { u: axes[0], v: axes[1] }) : say(`surface.plane_${known}`),
     " ",
-    mine ? say("surface.captured", { captured: percent(mine.captured), data: data || "–" }) : "",
-    evaluated < points ? ` ${say("surface.interpolated", { evaluated, points, worst: percent(worst) })}` : "",
+    mine ? say("surface.captured", { captured: percent(mine.captured), data: ofData(data) || "–" }) : "",
+    evaluated < points ? ` ${say("surface.interpolated", { evaluated: counted(evaluated), points: counted(points), worst: percent(worst) })}` : "",
   );
 }
 

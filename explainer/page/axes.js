@@ -70,14 +70,14 @@ export function bottomAxis(place, bottom, count, whole = false) {
   );
 }
 
-/** The path of numbers over numbers; a gap where one is not finite. */
+/** The path of numbers over numbers; a gap where one is not finite, a dot where one stands alone. */
 export function path(xs, ys, count) {
   let found = "";
   let down = false;
   for (let i = 0; i < count; i++) {
     const [x, y] = [xs(i), ys(i)];
     const known = Number.isFinite(x) && Number.isFinite(y);
-    if (known) found += `${down ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}`;
+    if (known) found += `${down ? "L" : "M"}${x.toFixed(1)} ${y.toFixed(1)}${down ? "" : "h0"}`;
     down = known;
   }
   return found;

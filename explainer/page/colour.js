@@ -34,6 +34,13 @@ export function signed(value, largest) {
   return known.get(key);
 }
 
+/** The fills of the tones 1 to 255, in which signed numbers are sent that are only drawn: zero is 128. */
+export function signedTones() {
+  const one = (tone) => signed((tone - 128) / 127, 1).match(/\d+/g).map(Number);
+  if (!known.has("tones")) known.set("tones", Array.from({ length: 256 }, (_, tone) => one(tone)));
+  return known.get("tones");
+}
+
 /** A row of 256 colours between stops, as [red, green, blue]. */
 export function ramp(stops) {
   const found = [];

@@ -3,7 +3,7 @@
 import { html, numeric, replace } from "./elements.js";
 import { choices } from "./frame.js";
 import { standFor, showLit } from "./hover.js";
-import { number, percent, say, write } from "./words.js";
+import { fixed, number, say, write } from "./words.js";
 
 export function digitView(lesson, store, picture) {
   const view = { lesson, store, lit: [], parts: null };
@@ -74,7 +74,7 @@ function choose(view) {
   });
   view.parts.rows.forEach((each, place) => {
     each.element.classList.toggle("target", place === targets[image]);
-    each.mark.style.left = percent(probabilities.at(image, place, 0));
+    each.mark.style.left = `${100 * probabilities.at(image, place, 0)}%`;
   });
   step(view);
 }
@@ -87,11 +87,11 @@ function step(view) {
   view.parts.rows.forEach(({ fill, value }, place) => {
     const share = probabilities.at(image, place, at);
     fill.style.width = `${100 * share}%`;
-    write(value, share, probabilities.single, share.toFixed(3));
+    write(value, share, probabilities.single, fixed(share, 3));
     if (share > most) [best, most] = [place, share];
   });
   const share = probabilities.at(image, targets[image], at);
-  write(view.parts.right, share, probabilities.single, share.toFixed(3));
+  write(view.parts.right, share, probabilities.single, fixed(share, 3));
   const isRight = best === targets[image];
   view.parts.verdict.textContent = isRight
     ? `✓ ${say("digit.right")}`

@@ -6,11 +6,14 @@ import base64
 import hashlib
 import html
 import json
+import re
 from collections.abc import Mapping
 from typing import Any
 
 from explainer.page.colours import colours
 from explainer.page.sources import script, style
+
+_TURNS = re.compile("[\u202a-\u202e\u2066-\u2069]")
 
 
 def document(tree: Mapping[str, Any], blob: str, *, title: str, language: str) -> str:
@@ -32,7 +35,7 @@ def document(tree: Mapping[str, Any], blob: str, *, title: str, language: str) -
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="referrer" content="no-referrer">
 <link rel="icon" href="data:,">
-<title>{html.escape(title)}</title>
+<title>{html.escape(_legible(title))}</title>
 <style>{looks}</style>
 </head>
 <body>
@@ -46,9 +49,14 @@ def document(tree: Mapping[str, Any], blob: str, *, title: str, language: str) -
 """
 
 
+def _legible(text: str) -> str:
+    """Show signs that turn the direction of writing by their codes: a name must not write over its neighbours."""
+    return _TURNS.sub(lambda found: f"[U+{ord(found[0]):04X}]", text)
+
+
 def _safe(text: str) -> str:
     """Escape what could end a script element or begin a comment, in a way that JSON reads as the same text."""
-    return text.replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
+    return _legible(text).replace("<", "\\u003c").replace(">", "\\u003e").replace("&", "\\u0026")
 
 
 def _digest(text: str) -> str:

@@ -2,7 +2,7 @@
 
 import { leftAxis, scale } from "./axes.js";
 import { blend, channels, colour } from "./colour.js";
-import { html, numeric, penOf, replace, svg } from "./elements.js";
+import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
 import { isLit, showLit, standFor } from "./hover.js";
 import { dragging, nearest } from "./loss.js";
@@ -15,7 +15,7 @@ const ROOM = 46; // pixels that a number needs
 export function flowView(lesson, store, picture) {
   const view = { lesson, store, lit: [], parts: null, width: 0 };
   view.title = html("p", { class: "values" });
-  view.bars = svg("svg", { role: "group", "aria-label": say("flow.picture"), height: HEIGHT });
+  view.bars = svg("svg", { role: "group", "aria-label": say("flow.picture") });
   view.history = html("canvas", { role: "img", "aria-label": say("flow.history"), class: "history" });
   view.over = svg("svg", { class: "over", "aria-hidden": "true" });
   picture.append(view.title, view.bars, html("div", { class: "stack" }, view.history, view.over));
@@ -41,7 +41,7 @@ function layout(view, wide = view.width) {
   view.parts = null;
   view.bars.hidden = flow.missing !== undefined;
   if (flow.missing !== undefined || view.width === 0) return;
-  view.bars.setAttribute("width", view.width);
+  fit(view.bars, view.width, HEIGHT);
   const bottom = HEIGHT - MARGIN.bottom;
   const up = scale(flow.low / 1.6, flow.high * 1.6, bottom, MARGIN.top, true);
   const each = (view.width - MARGIN.left - MARGIN.right) / flow.layers.length;
@@ -71,8 +71,7 @@ function heat(view, { norms, layers, low, high }) {
   pen.clearRect(0, 0, view.width, height);
   pen.imageSmoothingEnabled = false;
   pen.drawImage(tones, left, 0, right - left, height);
-  view.over.setAttribute("width", view.width);
-  view.over.setAttribute("height", height);
+  fit(view.over, view.width, height);
   const marks = [layers.length - 1, 0].filter((layer, place) => !place || layers.length > 1);
   replace(
     view.over,
@@ -106,7 +105,10 @@ function step(view) {
   const at = view.store.state.step;
   view.parts.drawn.forEach((each, layer) => drawBar(each, flow, layer, at, view.parts));
   const share = view.title.querySelector("data");
-  if (share) write(share, flow.share.values[at], flow.share.single, number(flow.share.values[at], 3));
+  if (share) {
+    write(share, flow.share.values[at], flow.share.single, number(flow.share.values[at], 3));
+    share.parentElement.hidden = !Number.isFinite(flow.share.values[at]);
+  }
   const x = view.parts.along(run(view).steps.values[at]);
   const cursor = view.over.lastChild;
   cursor.setAttribute("x1", x);
@@ -164,8 +166,7 @@ function bar(layer, left, each, bottom, store, lit) {
 
 function drawBar({ group, rect, value, layer }, flow, index, at, { up, bottom }) {
   const [size, lost] = [flow.norms.at(index, at), flow.nonfinite.at(index, at)];
-  const drawable = Number.isFinite(size) && size > 0;
-  const y = drawable ? Math.min(up(size), bottom - 1) : bottom;
+  const y = lost > 0 ? MARGIN.top : size > 0 ? Math.min(up(size), bottom - 1) : bottom; // as high as it goes
   rect.setAttribute("y", y);
   rect.setAttribute("height", bottom - y);
   const words = Number.isNaN(lost)
@@ -175,7 +176,8 @@ function drawBar({ group, rect, value, layer }, flow, index, at, { up, bottom })
       : size === 0
         ? say("flow.zero")
         : "";
-  write(value, size, flow.norms.single, words ? (Number.isNaN(lost) ? "–" : lost > 0 ? "∞" : "0") : number(size, 3));
+  write(value, size, flow.norms.single, Number.isNaN(lost) ? "–" : number(size, 3));
+  rect.classList.toggle("lost", lost > 0);
   value.setAttribute("y", y - 5);
   group.told = `${layer.name}, ${layer.type}: ${words || number(size)}`;
 }

@@ -84,7 +84,7 @@ def _or_why_not(read: Callable[[Trace, Shown], dict[str, Any]], trace: Trace, sh
     try:
         return read(trace, shown)
     except TraceError as error:
-        return {"missing": str(error)}
+        return {"missing": str(error).replace(str(trace.folder), "the trace")}  # where it lies is nobody's business
 
 
 def _model(trace: Trace) -> dict[str, Any]:

@@ -5,7 +5,7 @@ import { chainView } from "./chain.js";
 import { clock, listen } from "./clock.js";
 import { forgetColours } from "./colour.js";
 import { digitView } from "./digit.js";
-import { html } from "./elements.js";
+import { html, replace } from "./elements.js";
 import { flowView } from "./flow.js";
 import { frame, lacking } from "./frame.js";
 import { lossView } from "./loss.js";
@@ -14,7 +14,7 @@ import { networkView } from "./network.js";
 import { runsView } from "./runs.js";
 import { createStore } from "./store.js";
 import { surfaceView } from "./surface.js";
-import { knows, say, speak, tellAllDigits, writeAllDigits } from "./words.js";
+import { counted, knows, ofData, say, speak, tellAllDigits, writeAllDigits } from "./words.js";
 
 const VIEWS = [
   ["runs", runsView, false],
@@ -29,7 +29,7 @@ const VIEWS = [
 async function begin() {
   const tree = JSON.parse(document.getElementById("data").textContent);
   const lesson = await unpacked(tree, document.getElementById("arrays").textContent);
-  speak(lesson.texts);
+  speak(lesson.texts, lesson.language);
   const store = createStore({
     run: 0,
     step: 0,
@@ -50,7 +50,7 @@ async function begin() {
   for (const [name] of VIEWS)
     if (name !== "runs" && whyNot(lesson, name) !== null) missing.push([name, whyNot(lesson, name)]);
   for (const [name, view, wide] of inPairs(VIEWS.filter(([name]) => whyNot(lesson, name) === null))) {
-    const { element, picture } = frame(name, wide);
+    const { element, picture } = frame(name, wide, adviceOf(name, lesson));
     main.append(element);
     view(lesson, store.within(element), picture);
     if (lesson.runs.length > 1) whereARunHasNone(lesson, store, name, picture);
@@ -86,6 +86,12 @@ function inPairs(views) {
   return found;
 }
 
+/** Which sentence says what to try in a view. */
+function adviceOf(name, lesson) {
+  const rates = new Set(lesson.runs.map((run) => run.verdict?.rate));
+  return name === "runs" && rates.size < lesson.runs.length ? "runs.try_others" : `${name}.try`;
+}
+
 /** Show a sentence in a picture's place while a run is chosen that has nothing for it. */
 function whereARunHasNone(lesson, store, name, picture) {
   const sentence = html("p", { class: "note absent" }, knows(`${name}.missing`) ? say(`${name}.missing`) : "");
@@ -107,25 +113,45 @@ function whyNot(lesson, name) {
 }
 
 function header(lesson, store) {
-  const { model, steps, recorded, stride } = lesson.runs[0];
-  const said = [
-    say("about", { model: model.type, parameters: model.parameters.toLocaleString("en") }),
-    model.criterion && model.optimizer
-      ? say("about_criterion", { criterion: model.criterion, optimizer: model.optimizer })
-      : "",
-    model.data,
-    say("about_steps", { count: recorded.toLocaleString("en"), first: steps.values[0], last: steps.values.at(-1) }),
-  ];
+  const about = html("p", { class: "about" });
+  const warnings = html("div", { class: "warnings" });
+  const tell = () => {
+    const run = lesson.runs[store.state.run];
+    about.textContent = aboutRun(run);
+    replace(
+      warnings,
+      warningsOf(run).map((each) => html("p", {}, each)),
+    );
+  };
+  tell();
+  store.subscribe(["run"], tell);
   return html(
     "header",
     {},
-    html("div", {}, html("h1", {}, lesson.title), html("p", { class: "about" }, said.filter(Boolean).join(" · "))),
+    html("div", {}, html("h1", {}, lesson.title), about),
     html("div", { class: "switches" }, allDigits(), schemes(store)),
-    stride > 1
-      ? html("p", { class: "thinned" }, say("thinned", { stride, shown: steps.values.length, recorded }))
-      : null,
-    model.finished ? null : html("p", { class: "thinned" }, say("unfinished")),
+    warnings,
   );
+}
+
+/** What ran: the model, what it was trained on, and for how long. */
+function aboutRun({ model, steps, recorded }) {
+  const { criterion, optimizer } = model;
+  const [count, first, last] = [counted(recorded), steps.values[0], steps.values.at(-1)];
+  return [
+    say("about", { model: model.type, parameters: counted(model.parameters) }),
+    criterion && optimizer ? say("about_criterion", { criterion, optimizer }) : "",
+    ofData(model.data),
+    recorded === 1 ? say("about_one_step", { first }) : say("about_steps", { count, first, last }),
+  ]
+    .filter(Boolean)
+    .join(" · ");
+}
+
+/** What one has to know of a run before one trusts its pictures. */
+function warningsOf({ model, steps, recorded, stride }) {
+  const shown = { stride, shown: counted(steps.values.length), recorded: counted(recorded) };
+  return [stride > 1 ? say("thinned", shown) : "", model.finished ? "" : say("unfinished")].filter(Boolean);
 }
 
 function footer(lesson) {
@@ -151,9 +177,7 @@ function allDigits() {
 }
 
 function schemes(store) {
-  const dark = matchMedia("(prefers-color-scheme: dark)");
   const button = html("button", { type: "button", class: "scheme" });
-  const isDark = () => (document.documentElement.dataset.theme ?? (dark.matches ? "dark" : "light")) === "dark";
   const name = () => (button.textContent = say(isDark() ? "light" : "dark"));
   button.addEventListener("click", () => {
     document.documentElement.dataset.theme = isDark() ? "light" : "dark";
@@ -163,6 +187,11 @@ function schemes(store) {
   });
   name();
   return button;
+}
+
+function isDark() {
+  const bySystem = matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light";
+  return (document.documentElement.dataset.theme ?? bySystem) === "dark";
 }
 
 /** Draw again when the room becomes light or dark, and in light colours for paper. */
@@ -175,7 +204,7 @@ function watchScheme(store) {
     again(matches ? "dark-room" : "light-room"),
   );
   matchMedia("print").addEventListener("change", ({ matches }) => {
-    again(matches ? "paper" : "screen");
+    if (isDark()) again(matches ? "paper" : "screen");
     store.rest();
   });
 }

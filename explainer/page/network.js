@@ -1,10 +1,11 @@
 // The network as columns of units: activations as fill, gradients as rings, weights as lines, one pass as a pulse.
 
 import { signed } from "./colour.js";
-import { html, numeric, penOf, replace, svg } from "./elements.js";
+import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
 import { showLit, standFor } from "./hover.js";
 import { edgesOf, drawEdges } from "./edges.js";
+import { lay, mapsOf, pictureOf } from "./pictures.js";
 import { passes, drawPulse } from "./pulse.js";
 import { short } from "./flow.js";
 import { number, say, write } from "./words.js";
@@ -12,8 +13,8 @@ import { number, say, write } from "./words.js";
 const HEIGHT = 350;
 const TOP = 14;
 const BOTTOM = 60;
-const RIGHT = 160; // room for classes' names and the loss
-const FEW = 2; // layers of a column that are named one by one
+const RIGHT = 184; // room for classes' names and the loss
+const FEW = 2; // layers of a column that are named one by one; of more, the first and the last
 const ROOMY = 46; // pixels from one unit to the next, from which on its numbers are written
 const NARROWEST = 84; // pixels from one column to the next
 
@@ -21,7 +22,7 @@ export function networkView(lesson, store, picture) {
   const view = { lesson, store, lit: [], parts: null, width: 0 };
   view.values = html("p", { class: "values" });
   view.lines = html("canvas", { "aria-hidden": "true" });
-  view.drawing = svg("svg", { role: "group", "aria-label": say("network.picture"), height: HEIGHT });
+  view.drawing = svg("svg", { role: "group", "aria-label": say("network.picture") });
   view.flashes = html("canvas", { "aria-hidden": "true", class: "flashes" });
   view.stack = html("div", { class: "stack" }, view.lines, view.drawing, view.flashes);
   view.readout = html("p", { class: "readout", "aria-live": "polite" });
@@ -48,7 +49,7 @@ function layout(view, wide = view.width) {
   const { columns, edges } = net(view);
   const across = Math.max(view.width, NARROWEST * (columns.length - 1) + RIGHT);
   view.scroller.tabIndex = across > view.width ? 0 : -1;
-  view.drawing.setAttribute("width", across);
+  fit(view.drawing, across, HEIGHT);
   view.stack.style.width = `${across}px`;
   const places = columns.map((column, index) => placesOf(column, index, columns.length, across));
   const drawn = columns.map((column, index) =>
@@ -56,6 +57,8 @@ function layout(view, wide = view.width) {
       tell(view, ...unit),
     ),
   );
+  const pictures = drawn.flatMap((each) => each.pictures);
+  lay(pictures, across, HEIGHT);
   const end = loss(places.at(-1), across, view.lit, view.store);
   replace(
     view.drawing,
@@ -66,7 +69,7 @@ function layout(view, wide = view.width) {
   );
   view.parts = { columns, edges: edgesOf(edges, places), places, drawn, end, across, target: net(view).target };
   for (const old of view.stack.querySelectorAll(".picture-of")) old.remove();
-  view.stack.append(...drawn.filter(({ image }) => image).map(({ image }) => image.canvas));
+  view.stack.append(...pictures.map(({ canvas }) => canvas));
   penOf(view.flashes, across, HEIGHT);
   describe(view);
   step(view);
@@ -74,8 +77,9 @@ function layout(view, wide = view.width) {
 
 function describe(view) {
   const { columns, target } = net(view);
-  const summed = columns.some((column) => column.summed);
-  replace(view.notes, [say("network.scales"), summed ? say("network.summed") : ""].join(" "));
+  const [maps, summed] = [columns.some((each) => each.maps), columns.some((each) => each.summed && !each.maps)];
+  const told = [say("network.scales"), maps ? say("network.maps") : "", summed ? say("network.summed") : ""];
+  replace(view.notes, told.filter(Boolean).join(" "));
   replace(
     view.values,
     html("span", { class: "quiet" }, say("network.of_example"), " "),
@@ -126,10 +130,19 @@ function placesOf(column, index, count, across) {
     return { x: x + r - 28, ys: [TOP + room / 2], r, picture: true };
   }
   const spacing = Math.min(room / units, 66);
-  const told = spacing >= ROOMY && across / count > 150; // room for the numbers themselves
-  const r = told ? 21 : Math.max(3.5, Math.min(11, spacing * 0.36));
   const ys = Array.from({ length: units }, (_, unit) => TOP + room / 2 + (unit - (units - 1) / 2) * spacing);
-  return { x, ys, r, picture: false, told };
+  if (column.maps) return { x, ys, ...sizeOfMaps(column.maps, spacing), picture: false, told: false };
+  const told = spacing >= ROOMY && across / count > 150; // room for the numbers themselves
+  const r = told ? Math.min(21, spacing * 0.42) : Math.max(3.5, Math.min(11, spacing * 0.36));
+  return { x, ys, r, high: r, picture: false, told };
+}
+
+/** Half the width and half the height of a column's maps. */
+function sizeOfMaps({ cells }, spacing) {
+  const [, , rows, columns] = cells.shape;
+  const high = Math.min(22, spacing * 0.5 - 4);
+  const wide = Math.min(22, (high * columns) / rows);
+  return { r: wide, high: (wide * rows) / columns };
 }
 
 function drawColumn(column, place, room, store, lit, tell) {
@@ -162,7 +175,7 @@ function drawColumn(column, place, room, store, lit, tell) {
     height: HEIGHT - 4,
     rx: 6,
   });
-  const image = place.picture ? pictureOf(column, place) : null;
+  const pictures = place.picture ? [pictureOf(column.picture, place)] : column.maps ? mapsOf(column.maps, place) : [];
   const label = say("network.column", { name: titleOf(column), type: column.type || column.kind, count: column.count });
   const group = svg(
     "g",
@@ -175,12 +188,14 @@ function drawColumn(column, place, room, store, lit, tell) {
   );
   standFor(store, lit, group, column.members);
   walkUnits(group, column, units, tell);
-  return { group, units, image };
+  return { group, units, pictures };
 }
 
 function titleOf(column) {
   if (column.name === "input") return say("network.input");
-  return column.members.length <= FEW ? column.members.join(" → ") : column.title;
+  const { members, title, type } = column;
+  if (members.length <= FEW) return members.join(" → ");
+  return title === type ? `${members[0]} … ${members.at(-1)}` : title; // their names have nothing in common, or have
 }
 
 function nameOf(column, place) {
@@ -188,11 +203,11 @@ function nameOf(column, place) {
 }
 
 function typesOf(column) {
-  return column.types.length <= FEW ? column.types.join(" → ") : column.type;
+  return column.types.length <= FEW + 1 ? column.types.join(" → ") : column.type;
 }
 
 function drawUnit(column, unit, place, y, tell) {
-  const circle = svg("circle", { class: "unit", cx: place.x, cy: y, r: place.r });
+  const circle = outline(column, "unit", place, y, 0);
   const value = place.told
     ? svg("text", { class: "inside", x: place.x, y, dy: "0.35em", "text-anchor": "middle" })
     : null;
@@ -200,7 +215,7 @@ function drawUnit(column, unit, place, y, tell) {
     ? svg("text", { class: "beside", x: place.x + place.r + 8, y: y - place.r + 4, dy: "0.35em" })
     : null;
   const bar = svg("line", { class: "minus", x1: place.x - place.r * 0.45, x2: place.x + place.r * 0.45, y1: y, y2: y });
-  const ring = svg("circle", { class: "ring", cx: place.x, cy: y, r: place.r + 2 });
+  const ring = outline(column, "ring", place, y, 2);
   const named = column.classes
     ? svg(
         "text",
@@ -212,7 +227,7 @@ function drawUnit(column, unit, place, y, tell) {
     "g",
     { "data-of": `network.${column.output}.${column.drawn.values[unit]}` },
     circle,
-    place.told ? null : bar,
+    place.told || column.maps ? null : bar,
     ring,
     value,
     gradient,
@@ -220,6 +235,13 @@ function drawUnit(column, unit, place, y, tell) {
   );
   group.addEventListener("pointerenter", () => tell(column, unit));
   return { group, circle, bar, ring, value, gradient, set: {} };
+}
+
+/** What surrounds a unit at some distance: a circle, or a map's frame. */
+function outline(column, kind, { x, r, high }, y, off) {
+  if (!column.maps) return svg("circle", { class: kind, cx: x, cy: y, r: r + off });
+  const [left, top] = [x - r - off, y - high - off];
+  return svg("rect", { class: kind, x: left, y: top, width: 2 * (r + off), height: 2 * (high + off) });
 }
 
 /** Up and down choose a unit of the column that has focus. */
@@ -235,8 +257,8 @@ function walkUnits(group, column, units, tell) {
 }
 
 /** Fill a column with one step's numbers. */
-function paint({ units, image }, column, at) {
-  if (image) paintPicture(image, column.picture.tones, at);
+function paint({ units, pictures }, column, at) {
+  for (const picture of pictures) picture.paint(at);
   let widest = 0;
   for (let unit = 0; unit < units.length; unit++) {
     const size = Math.abs(column.gradients.at(unit, at));
@@ -261,33 +283,6 @@ function paint({ units, image }, column, at) {
 /** Set an attribute that is not so already. */
 function set(each, element, name, value) {
   if (each.set[name] !== value) element.setAttribute(name, (each.set[name] = value));
-}
-
-function pictureOf(column, place) {
-  const [, rows, columns] = column.picture.tones.shape;
-  const size = 2 * place.r + 8;
-  const canvas = html("canvas", { width: columns, height: rows, class: "picture-of", "aria-hidden": "true" });
-  Object.assign(canvas.style, {
-    left: `${place.x - size / 2}px`,
-    top: `${place.ys[0] - size / 2}px`,
-    width: `${size}px`,
-    height: `${size}px`,
-  });
-  return { canvas, rows, columns };
-}
-
-function paintPicture({ canvas, rows, columns }, tones, at) {
-  const coloured = tones.shape.length === 4;
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(columns, rows);
-  const size = rows * columns;
-  for (let pixel = 0, from = at * size * (coloured ? 3 : 1); pixel < size; pixel++) {
-    for (let channel = 0; channel < 3; channel++)
-      image.data[4 * pixel + channel] = tones.values[from + (coloured ? channel : 0)];
-    image.data[4 * pixel + 3] = 255;
-    from += coloured ? 3 : 1;
-  }
-  pen.putImageData(image, 0, 0);
 }
 
 /** The loss at the right end, where the forward pass ends and the backward pass begins. */

@@ -26,8 +26,10 @@ export function passes(store, net) {
 export function drawPulse(pulse, parts, canvas, height) {
   const { columns, drawn, places, edges, end, across } = parts;
   const gaps = columns.length;
-  drawn.forEach(({ group }, column) => {
-    group.classList.toggle("unreached", pulse !== null && pulse < column);
+  drawn.forEach(({ group, pictures }, column) => {
+    const unreached = pulse !== null && pulse < column;
+    for (const element of [group, ...pictures.map(({ canvas }) => canvas)])
+      element.classList.toggle("unreached", unreached);
     group.classList.toggle("unreturned", pulse !== null && pulse < 2 * gaps - column);
   });
   end.group.classList.toggle("unreached", pulse !== null && pulse < gaps);

@@ -49,12 +49,13 @@ export function runsView(lesson, store, picture) {
 }
 
 function row(run, index, choose) {
+  const called = run.name || say("runs.unnamed", { number: index + 1 });
   const input = html("input", {
     type: "radio",
     name: "run",
     value: index,
     onchange: choose,
-    "aria-label": say("runs.choose", { name: run.name }),
+    "aria-label": say("runs.choose", { name: called }),
   });
   const cells = [
     ["rate", tickNumber],
@@ -73,7 +74,7 @@ function row(run, index, choose) {
     html(
       "th",
       { scope: "row" },
-      html("label", {}, input, html("span", { class: `swatch run-${index % 6}`, "aria-hidden": "true" }), run.name),
+      html("label", {}, input, html("span", { class: `swatch run-${index % 6}`, "aria-hidden": "true" }), called),
     ),
     cells,
   );

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from explainer import flow
 from explainer.errors import TraceError
 
 if TYPE_CHECKING:
@@ -59,6 +60,21 @@ def fewer(shown: Shown, most: int) -> Shown:
     if places[-1] != len(shown) - 1:
         places = np.append(places, len(shown) - 1)
     return Shown(shown.indices[places], shown.steps[places], shown.stride * stride, shown.recorded)
+
+
+def finite(trace: Trace, shown: Shown) -> Shown:
+    """Return those of the shown steps of which every gradient, and the loss where there is one, is finite.
+
+    Raises:
+        TraceError: There is none.
+    """
+    lost = np.nan_to_num(flow.gradient_nonfinite(trace)).sum(axis=0)  # (S,)
+    if "loss" in trace.scalars:
+        lost = lost + ~np.isfinite(np.asarray(trace.scalars["loss"], np.float64))
+    known = lost[shown.indices] == 0
+    if not known.any():
+        raise TraceError("no recorded step has a finite loss and finite gradients, and others cannot be multiplied out")
+    return replace(shown, indices=shown.indices[known], steps=shown.steps[known])
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:

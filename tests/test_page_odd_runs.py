@@ -1,0 +1,200 @@
+"""The page of runs that are not as a lecture's are: diverged, of one step, oddly named, with maps, in German."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from browser import Visit
+from torch import nn
+
+import explainer
+from explainer.errors import TraceError
+from explainer.page import make_page
+from explainer.page.maps import feature_maps, has_maps
+from explainer.page.shown import every, finite
+from explainer.theme import LIGHT, POSITIVE
+from explainer.trace import Trace
+
+WHITE, BLUE = (np.array([int(colour[at : at + 2], 16) for at in (1, 3, 5)]) for colour in (LIGHT.zero, POSITIVE))
+Opened = Callable[..., Visit]
+
+
+def record(model: nn.Module, inputs: torch.Tensor, *, rate: float = 0.1, steps: int = 4) -> Trace:
+    """Record some steps of classification into two classes."""
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=rate)
+    targets = torch.arange(len(inputs)) % 2
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        for _ in range(steps):
+            optimizer.zero_grad()
+            criterion(model(inputs), targets).backward()
+            optimizer.step()
+    return recorder.trace
+
+
+def perceptron() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 4), nn.ReLU(), nn.Linear(4, 2))
+
+
+@pytest.fixture(scope="module")
+def diverged() -> Trace:
+    trace = record(perceptron(), torch.linspace(-1e6, 1e6, 24).reshape(8, 3), rate=1e12)
+    assert np.isfinite(trace.scalars["loss"]).tolist() == [True, False, False, False]
+    return trace
+
+
+# Runs that diverged
+
+
+def test_of_a_run_that_diverged_the_last_finite_step_is_multiplied_out_and_the_page_says_which(
+    diverged: Trace, opened: Opened, tmp_path: Path
+) -> None:
+    assert finite(diverged, every(diverged)).steps.tolist() == [0]
+    found = opened(diverged.page().save(tmp_path / "diverged.html"))
+    assert "not finite" not in found.page.locator("#chain .note").inner_text()
+    found.show(3)
+    assert "At step 3 the numbers are not finite: these are of step 0." in found.page.locator("#chain").inner_text()
+    shown = found.numbers("chain")
+    assert shown["chain.0.recorded"] == diverged.gradients["2"][0][0][0]
+    assert found.complaints == []
+
+
+def test_a_gradient_that_is_not_finite_has_a_bar_as_high_as_the_picture_and_no_share(
+    diverged: Trace, opened: Opened, tmp_path: Path
+) -> None:
+    found = opened(diverged.page().save(tmp_path / "diverged.html"))
+    share, bars = found.page.locator("#flow .values .quiet"), found.page.locator("#flow .bar")
+    assert share.is_visible()
+    assert found.page.locator("#flow .bar.lost").count() == 0
+    found.show(2)
+    assert not share.is_visible()
+    assert found.page.locator("#flow .bar.lost").count() == bars.count() == 3
+    assert found.page.locator("#flow .value").all_text_contents() == ["NaN"] * 3
+    assert np.isnan(found.numbers("flow")["flow.2"])
+
+
+def test_a_loss_that_stands_alone_is_a_dot_of_the_curve(diverged: Trace, opened: Opened, tmp_path: Path) -> None:
+    found = opened(diverged.page().save(tmp_path / "diverged.html"))
+    curve = found.page.locator("#loss .curve.chosen")
+    assert re.fullmatch(r"M[\d.]+ [\d.]+h0", curve.get_attribute("d") or "")
+
+
+def test_a_run_without_one_finite_step_says_so(tmp_path: Path) -> None:
+    trace = record(perceptron(), torch.full((4, 3), torch.nan))
+    with pytest.raises(TraceError, match="no recorded step has a finite loss"):
+        finite(trace, every(trace))
+
+
+# Names and several runs
+
+
+def test_a_name_that_turns_the_direction_of_writing_is_shown_by_its_code(opened: Opened, tmp_path: Path) -> None:
+    model = nn.Sequential()
+    model.add_module("a\u202eb", nn.Linear(3, 2))
+    page = record(model, torch.ones(4, 3)).page(title="x\u2066y")
+    assert not re.search("[\u202a-\u202e\u2066-\u2069]", page.html)
+    found = opened(page.save(tmp_path / "turned.html"))
+    assert found.page.title() == "x[U+2066]y"
+    assert found.page.locator("#chain .symbol").all_inner_texts() == ["a[U+202E]b", "ℓ"]
+
+
+def test_the_header_tells_of_the_run_that_is_chosen(opened: Opened, tmp_path: Path) -> None:
+    inputs = torch.ones(4, 3)
+    runs = {
+        "": record(perceptron(), inputs, steps=1),
+        "wide": record(nn.Sequential(nn.Linear(3, 90), nn.Linear(90, 2)), inputs, steps=5),
+    }
+    found = opened(make_page(runs).save(tmp_path / "runs.html"))
+    about = found.page.locator(".about")
+    assert about.inner_text() == (
+        "Sequential with 26 parameters · trained on CrossEntropyLoss with SGD · one recorded step, 0"
+    )
+    assert found.page.locator("#runs th label").all_inner_texts() == ["run 1", "wide"]
+    assert "learning rate" not in found.page.locator("#runs .words").inner_text(), "they are equal"
+    found.page.get_by_label("Show the run wide").check()
+    found.settle()
+    assert about.inner_text() == (
+        "Sequential with 542 parameters · trained on CrossEntropyLoss with SGD · 5 recorded steps, 0 to 4"
+    )
+
+
+def test_a_page_says_nothing_of_the_folders_of_who_made_it(tmp_path: Path) -> None:
+    model = perceptron()
+    with explainer.record(model, tmp_path / "secret", keep=()) as recorder:
+        model(torch.ones(2, 3)).sum().backward()
+        recorder.step()
+    page = recorder.trace.page().html
+    assert "the trace keeps no gradients" in page
+    assert "secret" not in page
+
+
+# Another language
+
+
+def test_in_german_numbers_have_a_comma_and_are_the_same(opened: Opened, tmp_path: Path) -> None:
+    trace = record(nn.Sequential(nn.Linear(3, 400), nn.Linear(400, 2)), torch.ones(4, 3))
+    found = opened(trace.page(language="de").save(tmp_path / "de.html"), locale="en-US")
+    assert found.numbers("clock")["clock.loss"] == trace.scalars["loss"][0]
+    loss = found.page.locator("#clock .loss")
+    assert re.fullmatch(r"\d,\d+", loss.inner_text())
+    found.page.get_by_role("button", name="Alle Stellen").click()
+    assert np.float32(loss.inner_text().replace(",", ".")) == np.float32(trace.scalars["loss"][0])
+    assert "2.402 Parametern" in found.page.locator(".about").inner_text()
+    assert not re.search(r"\d\.\d+(?!\d*\.)\b(?<!2\.402)", found.page.locator("#flow").inner_text())
+
+
+# Feature maps
+
+
+def convolution() -> nn.Sequential:
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Conv2d(1, 12, 3), nn.ReLU(), nn.Flatten(), nn.Linear(12 * 16, 2))
+
+
+def test_a_convolutions_channels_are_drawn_as_the_recorded_maps(opened: Opened, tmp_path: Path) -> None:
+    trace = record(convolution(), torch.linspace(-1, 1, 4 * 36).reshape(4, 1, 6, 6))
+    found = opened(trace.page().save(tmp_path / "maps.html"))
+    found.show(2)
+    maps = found.page.locator("#network .picture-of")
+    assert maps.count() == 1 + 8, "the input, and eight channels of twelve"
+    drawn = [0, 2, 3, 5, 6, 8, 9, 11]
+    recorded = np.stack([np.asarray(trace.activations["1"][step][0])[drawn] for step in range(len(trace))])
+    for unit in range(8):
+        pixels = json.loads(
+            maps.nth(1 + unit).evaluate(
+                "canvas => JSON.stringify([...canvas.getContext('2d').getImageData(0, 0, 4, 4).data])"
+            )
+        )
+        share = recorded[2, unit][..., None] / np.abs(recorded).max()  # none is negative: this is behind a ReLU
+        np.testing.assert_allclose(np.reshape(pixels, (4, 4, 4))[..., :3], WHITE + share * (BLUE - WHITE), atol=3)
+    of_unit = found.page.locator('#network g[data-of="network.1.3"]')
+    assert float(of_unit.get_attribute("data-value") or "") == recorded[2, 2].astype(np.float64).mean()
+    assert found.complaints == []
+
+
+def test_maps_keep_their_sign_and_share_one_scale() -> None:
+    example = np.zeros((3, 2, 2))
+    example[0, 0, 0], example[2, 1, 1] = 4.0, -2.0
+    found = feature_maps([example, None], 0, np.array([0, 2]))
+    assert found is not None
+    assert (found["largest"], found["stride"]) == (4.0, 1)
+    assert found["cells"].tolist() == [
+        [[[255, 128], [128, 128]], [[128, 128], [128, 64]]],
+        [[[128, 128], [128, 128]]] * 2,
+    ]
+
+
+def test_large_maps_are_shown_by_every_nth_cell_and_rows_of_numbers_are_none() -> None:
+    found = feature_maps([np.ones((40, 25, 2))], 2, np.array([0, 1]))
+    assert found is not None
+    assert (found["stride"], found["cells"].shape) == (4, (1, 2, 10, 7))
+    assert not has_maps((12, 1, 1))
+    assert not has_maps((12, 40))
+    assert feature_maps([None], 0, np.array([0])) is None
+    assert feature_maps([np.ones((2, 3, 3)), np.ones((2, 4, 4))], 0, np.array([0])) is None

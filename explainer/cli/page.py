@@ -83,8 +83,9 @@ def surface_of(runs: Mapping[str, Trace], folder: str | None, advance: Advance) 
     """Return the saved surface, or a lesson's own; None where the runs are of no lesson, or it has no plane."""
     if folder is not None:
         from explainer.page.relief import check_walk
+        from explainer.surface import open_surface
 
-        found: Surface = SUBJECTS["surface"].get((folder,), advance)
+        found = open_surface(folder)
         for name, trace in runs.items() if found.walks else ():
             walk = found.walks.get(name, found.walk if len(runs) == 1 else None)
             if walk is not None:

@@ -1,10 +1,13 @@
 """What a trace knows of the model: its layers, their shapes, and who feeds whom. Plain data, read without torch."""
 
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from collections.abc import Container, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from functools import cached_property
 from typing import Any
 
-INPUT = "input"  # what stands for the model's own input where layers are named
+# What stands, where layers are named, for the model's own input, its loss, and what that compares an answer with; a
+# layer may be called so too: readers ask a model for its `input_name`, `loss_name` and `target_name`
+INPUT, LOSS, TARGET = "input", "loss", "target"
 
 
 @dataclass(frozen=True)
@@ -66,6 +69,38 @@ class Model:
     tied: Mapping[str, str] = field(default_factory=dict)  # another name of a parameter -> the one it is recorded under
     parameter_groups: tuple[ParameterGroup, ...] = ()  # the optimizer's; none in older traces
 
+    @property
+    def input_name(self) -> str:
+        """What `fed_by` calls the model's own input: "input", or ".input" where a layer is called "input"."""
+        return apart(INPUT, self._taken)
+
+    @property
+    def loss_name(self) -> str:
+        """What the loss is called among layers: "loss", or ".loss" where a layer is called "loss"."""
+        return apart(LOSS, self._taken)
+
+    @property
+    def target_name(self) -> str:
+        """What the target is called among layers: "target", or ".target" where a layer is called "target"."""
+        return apart(TARGET, self._taken)
+
+    @cached_property
+    def _taken(self) -> frozenset[str]:
+        return frozenset(self.layers).union(*(layer.parameters for layer in self.layers.values()))
+
+    def source(self, name: str, reader: str) -> str:
+        """Return who is meant by a recorded source of a layer: a layer, or the model's own input.
+
+        Older traces wrote "input" for both. In forward order a layer feeds neither itself nor one before it: of these
+        the source is the model's own input. Of those after it the layer is taken to be meant; that the model's own
+        input may have gone past it, such a trace cannot tell.
+        """
+        if name != INPUT or self.input_name == INPUT:
+            return name
+        order = {layer: place for place, layer in enumerate(self.layers)}
+        is_layer = INPUT in order and order.get(reader, len(order)) > order[INPUT]
+        return name if is_layer else self.input_name
+
     def to_json(self) -> dict[str, Any]:
         """Return the model as JSON's types."""
         return asdict(self)
@@ -74,7 +109,7 @@ class Model:
     def from_json(cls, data: Mapping[str, Any]) -> "Model":
         """Read what `to_json` returned."""
         criterion = data.get("criterion")
-        return cls(
+        model = cls(
             type=str(data["type"]),
             layers={str(name): _layer(layer) for name, layer in data["layers"].items()},
             criterion=criterion and Criterion(**{**criterion, **_sources(criterion)}),
@@ -86,6 +121,19 @@ class Model:
                 for group in data.get("parameter_groups") or ()
             ),
         )
+        return model if model.input_name == INPUT else model._with_sources_apart()
+
+    def _with_sources_apart(self) -> "Model":
+        def read(described: Any, name: str) -> Any:
+            return replace(described, fed_by=tuple(self.source(each, name) for each in described.fed_by))
+
+        layers = {name: read(layer, name) for name, layer in self.layers.items()}
+        return replace(self, layers=layers, criterion=self.criterion and read(self.criterion, self.loss_name))
+
+
+def apart(name: str, taken: Container[str]) -> str:
+    """Return a name for what is no layer; where one has it, a name with a dot before it, which no module can have."""
+    return f".{name}" if name in taken else name
 
 
 def _layer(data: Mapping[str, Any]) -> Layer:

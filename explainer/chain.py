@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explainer.architecture import INPUT
 from explainer.errors import TraceError
 from explainer.operations import LAYERS, LOSSES, Applied, Local
 from explainer.trace import Trace
@@ -24,7 +23,7 @@ class Operation:
     """One operation of a recorded step, worked out.
 
     Attributes:
-        name: The layer's name, or "loss".
+        name: The layer's name, or "loss" (`Model.loss_name`).
         type: Its class, such as "Linear".
         input: (example, …) as recorded.
         output: (example, …) worked out from the input; () for the loss.
@@ -43,6 +42,11 @@ class Operation:
     outgoing: Array
     parameter_gradients: Mapping[str, Array]
 
+    @property
+    def is_loss(self) -> bool:
+        """Whether it is the loss, at which the backward pass begins; a layer may be called "loss" too."""
+        return self.incoming.ndim == 0
+
 
 @dataclass(frozen=True)
 class Chain:
@@ -59,11 +63,17 @@ class Chain:
     whole: bool
 
     def __getitem__(self, name: str) -> Operation:
+        """Return an operation by its layer's name; "loss" is the loss unless a layer is called so."""
         return next(operation for operation in self.operations if operation.name == name)
 
     def __iter__(self) -> Iterator[Operation]:
         """Walk in the order of the backward pass, from the loss."""
         return reversed(self.operations)
+
+    @property
+    def loss(self) -> Operation:
+        """The last operation."""
+        return self.operations[-1]
 
     @property
     def gradients(self) -> dict[str, Array]:
@@ -96,7 +106,7 @@ def work_out(trace: Trace, step: int = -1) -> Chain:
     whole = not _cut(trace)
     incoming = np.array(1.0)
     outgoing = loss.local.times(incoming)
-    found = [Operation("loss", kind, prediction, loss.output, incoming, loss.local, outgoing, {})]
+    found = [Operation(trace.model.loss_name, kind, prediction, loss.output, incoming, loss.local, outgoing, {})]
     for layer in reversed(trace.layers):
         here, incoming = applied[layer], outgoing
         outgoing = here.local.times(incoming)
@@ -146,7 +156,8 @@ def _probed(trace: Trace, index: int) -> Array | None:
 
 def _inputs(trace: Trace, index: int) -> dict[str, Array]:
     """Return what each layer was given, (example, …) in float64, for layers that stand one after the other."""
-    found, before = {}, INPUT
+    own = before = trace.model.input_name
+    found = {}
     for layer in trace.layers:
         described = trace.model.layers[layer]
         if described.type not in LAYERS:
@@ -160,7 +171,7 @@ def _inputs(trace: Trace, index: int) -> dict[str, Array]:
                 f"layer {layer!r} ({described.type}) is fed by {fed_by}, not by {before} alone; "
                 "the chain rule is worked out for layers that stand one after the other"
             )
-        x = trace.inputs[index] if before == INPUT else trace.activations[before][index]
+        x = trace.inputs[index] if before == own else trace.activations[before][index]
         found[layer], before = x.astype(np.float64), layer
     return found
 

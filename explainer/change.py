@@ -84,15 +84,14 @@ def follow(trace: Trace, step: int = -1, *, epsilon: float = EPSILON) -> Change:
     gradient = np.asarray(trace.parameter_gradients[parameter][index], np.float64)
     seen = np.nan_to_num(np.abs(gradient[tuple(slice(MOST) for _ in gradient.shape)]))
     entry = tuple(int(place) for place in np.unravel_index(int(seen.argmax()), seen.shape))
-    before = _forward(trace, index, {})
+    before, loss = _forward(trace, index, {})
     weights = np.asarray(trace.parameters[parameter][index], np.float64).copy()
     weight = float(weights[entry])
     weights[entry] += epsilon
-    after = _forward(trace, index, {parameter: weights})
+    after, loss_after = _forward(trace, index, {parameter: weights})
     changes = {layer: after[layer] - before[layer] for layer in trace.layers}
-    loss = before.pop("loss")
     return Change(
-        worked.step, parameter, entry, epsilon, weight, before, changes, float(loss), float(after["loss"] - loss),
+        worked.step, parameter, entry, epsilon, weight, before, changes, loss, loss_after - loss,
         float(gradient[entry]),
     )  # fmt: skip
 
@@ -102,8 +101,8 @@ def _first_weight(trace: Trace, worked: Chain) -> str:
     return next(name for layer in trace.layers for name in worked[layer].parameter_gradients)
 
 
-def _forward(trace: Trace, index: int, changed: Mapping[str, Array]) -> dict[str, Array]:
-    """Run a step forward in float64 with some parameters changed, and return each layer's output, and "loss"."""
+def _forward(trace: Trace, index: int, changed: Mapping[str, Array]) -> tuple[dict[str, Array], float]:
+    """Run a step forward in float64 with some parameters changed, and return each layer's output, and the loss."""
     x, found = trace.inputs[index].astype(np.float64), dict[str, Array]()
     for layer in trace.layers:
         described = trace.model.layers[layer]
@@ -116,5 +115,4 @@ def _forward(trace: Trace, index: int, changed: Mapping[str, Array]) -> dict[str
     kind = criterion.type if criterion else ""
     summed = criterion is not None and criterion.settings.get("reduction") == "sum"
     n = 1 if summed else x.size if kind == "MSELoss" else len(x)
-    found["loss"] = LOSSES[kind](x, trace.targets[index], float(n)).output
-    return found
+    return found, float(LOSSES[kind](x, trace.targets[index], float(n)).output)

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from explainer import chain
-from explainer.architecture import INPUT
 from explainer.chain import Chain, Operation
 from explainer.errors import TraceError
 from explainer.operations import Elementwise, Jacobian
@@ -30,7 +29,7 @@ class Link:
 
     Attributes:
         operation: As `chain` worked it out, for the whole batch.
-        to: Who gets the outgoing gradient: the layer before, "input", or a parameter.
+        to: Who gets the outgoing gradient: the layer before, "input" (`Model.input_name`), or a parameter.
         incoming: ∂ℓ/∂output, (unit,) or of more dimensions; () of the loss.
         local: What it is multiplied by: (unit,) where each number has its own, else (input, output); the layer's input
             where the gradient goes to a parameter.
@@ -61,7 +60,7 @@ class Factors:
     Attributes:
         step: The recorded step's number.
         links: From the loss to the first layer with weights; where there is none, to the input.
-        values: Per layer, and of "input", what was recorded for this example.
+        values: Per layer, and of "input" (`Model.input_name`), what was recorded for this example.
         loss: Of the whole batch, as recorded.
         target: What the example's answer should have been.
         parameter_gradients: Per parameter its gradient over the whole batch.
@@ -100,7 +99,7 @@ def of_example(trace: Trace, step: int = -1, example: int = 0) -> Factors:
         raise TraceError(
             f"step {worked.step} keeps no example {example}: there are {len(inputs)}, from 0 to {len(inputs) - 1}"
         )
-    names = [INPUT, *(operation.name for operation in worked.operations[:-1])]
+    names = [trace.model.input_name, *(operation.name for operation in worked.operations[:-1])]
     values = {name: op.input[example] for name, op in zip(names, worked.operations, strict=True)}
     gradients = worked.parameter_gradients or _recorded(trace, index)
     return Factors(

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.architecture import INPUT
 from explainer.errors import TraceError
 from explainer.operations import LAYERS
 from explainer.trace import Trace
@@ -15,7 +14,7 @@ from explainer.trace import Trace
 Array = npt.NDArray[np.float64]
 
 
-def forward(trace: Trace, index: int, inputs: npt.ArrayLike, *, after: str = INPUT) -> dict[str, Array]:
+def forward(trace: Trace, index: int, inputs: npt.ArrayLike, *, after: str | None = None) -> dict[str, Array]:
     """Work out what each layer gives for inputs that were not recorded, by the parameters of a recorded step.
 
     Args:
@@ -30,8 +29,11 @@ def forward(trace: Trace, index: int, inputs: npt.ArrayLike, *, after: str = INP
     Raises:
         TraceError: A layer is not one of `operations.LAYERS`, or does not stand in a line, or no parameters were kept.
     """
-    x, before, found = np.asarray(inputs, np.float64), after, dict[str, Array]()
-    for layer in trace.layers[0 if after == INPUT else trace.layers.index(after) + 1 :]:
+    x, found = np.asarray(inputs, np.float64), dict[str, Array]()
+    before, first = trace.model.input_name, 0
+    if after is not None:
+        before, first = after, trace.layers.index(after) + 1
+    for layer in trace.layers[first:]:
         described = trace.model.layers.get(layer)
         if described is None or described.type not in LAYERS:
             kind = f"a {described.type}" if described else "called again"

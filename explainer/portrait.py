@@ -15,7 +15,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.architecture import INPUT
 from explainer.classifier import probabilities_of
 from explainer.errors import TraceError
 from explainer.scores import LOSSES
@@ -126,9 +125,9 @@ def _check_example(trace: Trace, index: int, example: int) -> None:
 
 def _numbers(trace: Trace, stage: Stage, index: int, example: int) -> tuple[Array | None, str]:
     """Return one example's output of a stage, and why there is none."""
-    name, option = stage.output, "inputs" if stage.output == INPUT else "activations"
+    name, option = stage.output, "activations" if stage.members else "inputs"
     with suppress(TraceError, IndexError):
-        kept: Any = trace.inputs if name == INPUT else trace.activations[name]
+        kept: Any = trace.activations[name] if stage.members else trace.inputs
         return _real(np.asarray(kept[index][example]), stage), ""
     return None, trace.missing.get(name, f'not kept: record with keep=("{option}", …)')
 

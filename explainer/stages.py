@@ -9,11 +9,11 @@ Nothing looks at a layer's class: shapes and names decide.
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import pairwise
 
-from explainer.architecture import INPUT, Layer, Model
+from explainer.architecture import INPUT, LOSS, Layer, Model
 
 UNITS, MAPS, BLOCK = "units", "maps", "block"  # the kinds of stages
 
@@ -38,7 +38,8 @@ class Stage:
     """A run of layers that is drawn as one thing; the first stage of a model is its input, which has no layers.
 
     Attributes:
-        name: What its layers' qualified names have in common ("layer1.0"), or a range ("features.0–5"), or "input".
+        name: What its layers' qualified names have in common ("layer1.0"), or a range ("features.0–5"), or "input"
+            (`Model.input_name`).
         kind: "units" of one number each, "maps" (feature maps of a convolution), or "block": several layers with
             weights, or an output that is neither of the two.
         type: The class of its only layer with weights, such as "Conv2d"; without one that of its last layer; "" where
@@ -67,12 +68,20 @@ class Stage:
 
     @property
     def output(self) -> str:
-        """The layer whose output is the stage's, as in `trace.activations` and `trace.gradients`; "input" at first."""
-        return self.members[-1] if self.members else INPUT
+        """The layer whose output is the stage's, as in `trace.activations` and `trace.gradients`; at first its name."""
+        return self.members[-1] if self.members else self.name
 
     @property
     def title(self) -> str:
-        """What stands beside it on screen: its name, or where that is only a number ("3"), its class."""
+        """What stands beside it on screen: its name, or where that is only a number ("3"), its class.
+
+        Only the model's own input is called "input" there, and only the loss "loss": a layer of that name has its class
+        beside it.
+        """
+        if not self.members:
+            return INPUT
+        if self.name in (INPUT, LOSS):
+            return f"{self.name} ({self.type})" if self.type else f"layers {self.name}"
         return self.name if any(letter.isalpha() for letter in self.name) else self.type or f"layers {self.name}"
 
 
@@ -87,11 +96,13 @@ def stages(model: Model, most: int = 12) -> tuple[Stage, ...]:
         most: How many stages there may be, the input among them; at least 2.
     """
     layers = {name: layer for name, layer in model.layers.items() if layer.output_shape is not None}
-    feeders = {name: _feeders(layers, name) for name in layers}
-    groups = _fewer(_finest(layers), max(most - 1, 1))
-    found = [_input_stage(layers)]
-    stage_of = {INPUT: 0} | {name: place for place, group in enumerate(groups, 1) for name in group}
-    ancestors, read = _ancestors(feeders), _sums_passed_on(feeders)
+    own_input = model.input_name
+    known = {*layers, own_input}
+    feeders = {name: _feeders(layer, known) for name, layer in layers.items()}
+    groups = _fewer(_finest(layers, feeders), max(most - 1, 1))
+    found = [_input_stage(layers, own_input)]
+    stage_of = {own_input: 0} | {name: place for place, group in enumerate(groups, 1) for name in group}
+    ancestors, read = _ancestors(feeders, own_input), _sums_passed_on(feeders)
     counted: set[str] = set()
     for place, group in enumerate(groups, 1):
         fed_by = {stage_of[each] for name in group for each in read[name]} - {place}
@@ -106,10 +117,10 @@ def stages(model: Model, most: int = 12) -> tuple[Stage, ...]:
 # ── one stage ─────────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _input_stage(layers: Mapping[str, Layer]) -> Stage:
-    readers = [layer for layer in layers.values() if INPUT in layer.fed_by] or list(layers.values())[:1]
+def _input_stage(layers: Mapping[str, Layer], own_input: str) -> Stage:
+    readers = [layer for layer in layers.values() if own_input in layer.fed_by] or list(layers.values())[:1]
     shape = next((layer.input_shape[1:] for layer in readers if layer.input_shape), ())
-    return Stage(INPUT, _picture(shape), "", shape, _count(shape))
+    return Stage(own_input, _picture(shape), "", shape, _count(shape))
 
 
 def _stage(
@@ -180,12 +191,12 @@ def _path(name: str) -> tuple[str, ...]:
 # ── from the finest stages to fewer ───────────────────────────────────────────────────────────────────────────────────
 
 
-def _finest(layers: Mapping[str, Layer]) -> list[list[str]]:
+def _finest(layers: Mapping[str, Layer], feeders: Mapping[str, list[str]]) -> list[list[str]]:
     """Begin a stage at each layer with a weight matrix, and where maps become a row of numbers."""
     groups: list[list[str]] = []
     for name, layer in layers.items():
         before = groups[-1][-1] if groups else None
-        if before in _feeders(layers, name) and not _has_matrix(layer) and not _becomes_a_row(layers[before], layer):
+        if before in feeders[name] and not _has_matrix(layer) and not _becomes_a_row(layers[before], layer):
             groups[-1].append(name)
         else:
             groups.append([name])
@@ -265,15 +276,15 @@ def _together(part: Sequence[Named]) -> Named:
 # ── who feeds whom ────────────────────────────────────────────────────────────────────────────────────────────────────
 
 
-def _feeders(layers: Mapping[str, Layer], name: str) -> list[str]:
+def _feeders(layer: Layer, known: Container[str]) -> list[str]:
     """Return the layers that a layer reads; a further output ("lstm[1]") is its layer's."""
-    read = (each if each in layers or each == INPUT else each.partition("[")[0] for each in layers[name].fed_by)
-    return [each for each in dict.fromkeys(read) if each in layers or each == INPUT]
+    read = (each if each in known else each.partition("[")[0] for each in layer.fed_by)
+    return [each for each in dict.fromkeys(read) if each in known]
 
 
-def _ancestors(feeders: Mapping[str, Sequence[str]]) -> dict[str, frozenset[str]]:
+def _ancestors(feeders: Mapping[str, Sequence[str]], own_input: str) -> dict[str, frozenset[str]]:
     """Return per layer itself and all layers before it that it depends on; the input is none."""
-    found: dict[str, frozenset[str]] = {INPUT: frozenset()}
+    found: dict[str, frozenset[str]] = {own_input: frozenset()}
     for name, read in feeders.items():
         found[name] = frozenset({name}).union(*(found.get(each, frozenset()) for each in read))
     return found

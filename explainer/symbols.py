@@ -3,22 +3,21 @@
 import re
 from collections.abc import Iterable, Mapping
 
-from explainer.architecture import INPUT, Model
+from explainer.architecture import Model
 from explainer.operations import Local, Matrix
-
-TARGET, LOSS = "target", "loss"  # beside the layers' and parameters' names
 
 _LETTERS = {"Linear": "L", "Sigmoid": "S", "Tanh": "T", "ReLU": "R", "Softmax": "P", "LogSoftmax": "Q"}
 _SUBSCRIPTS = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 
 
 def symbols(model: Model) -> dict[str, str]:
-    """Return a Typst symbol for the input, each layer, each parameter, the target and the loss.
+    """Return a Typst symbol for the input, each layer, each parameter, the target and the loss, by their names.
 
+    Those of the three that are no layers are `model.input_name`, `model.target_name` and `model.loss_name`.
     A layer called "L1" or "S" is L₁ or S; others get the letter of their class, counted where there are several.
     """
     names = list(model.layers)
-    found = {INPUT: "x", TARGET: "y", LOSS: "ell"}
+    found = {model.input_name: "x", model.target_name: "y", model.loss_name: "ell"}
     if all(re.fullmatch(r"[A-Z]\d?", name) for name in names):
         found |= {name: "_".join(name) for name in names}
     else:
@@ -42,7 +41,7 @@ def partial(above: str, below: str) -> str:
 def computed(name: str, before: str, kind: str, symbol: Mapping[str, str], parameters: Iterable[str] = ()) -> str:
     """Return the Typst of what a layer or a loss computes, such as "L_1 = W_1 x + b_1"; "" for an unknown class."""
     weight, bias = (next((symbol[each] for each in parameters if each.endswith(end)), "") for end in ("weight", "bias"))
-    x, y, called = symbol[before], symbol[TARGET], symbol[name]
+    x, y, called = symbol[before], "y", symbol[name]
     right = {
         "Linear": f"{weight} {x}" + (f" + {bias}" if bias else ""),
         "Sigmoid": f"frac(1, 1 + e^(-{x}))",

@@ -85,7 +85,7 @@ class Trace:
         self._steps.take(shards, about)
         self.layers: tuple[str, ...] = tuple(about["layers"])
         self.missing: dict[str, str] = dict(about["missing"])
-        self.aliases: dict[str, str] = dict(about["aliases"])
+        self.aliases: dict[str, str] = {name: self.model.source(of, name) for name, of in about["aliases"].items()}
         self.notes: dict[str, Any] = dict(about["notes"])
 
     def refresh(self) -> "Trace":

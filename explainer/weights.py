@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.architecture import INPUT
 from explainer.errors import TraceError, UnknownName, unknown
 from explainer.saturation import layer_of
 
@@ -138,8 +137,8 @@ def _image(trace: Trace, owner: str, weight: npt.NDArray[Any]) -> tuple[int, int
 def _before(trace: Trace, owner: str) -> list[Layer]:
     """Return the layers between the model's input and a layer, that only reshape it."""
     found: list[Layer] = []
-    here = trace.model.layers.get(owner)
-    while here is not None and here.fed_by and here.fed_by[0] != INPUT:
+    here, own_input = trace.model.layers.get(owner), trace.model.input_name
+    while here is not None and here.fed_by and here.fed_by[0] != own_input:
         here = trace.model.layers.get(here.fed_by[0])
         if here is None or not here.type.startswith(_RESHAPING) or here in found:
             return []
@@ -149,4 +148,6 @@ def _before(trace: Trace, owner: str) -> list[Layer]:
 
 def _reads_input(trace: Trace, owner: str) -> bool:
     here = trace.model.layers.get(owner)
-    return here is not None and (not here.fed_by or here.fed_by[0] == INPUT or bool(_before(trace, owner)))
+    if here is None:
+        return False
+    return not here.fed_by or here.fed_by[0] == trace.model.input_name or bool(_before(trace, owner))

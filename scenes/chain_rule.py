@@ -18,11 +18,10 @@ from explainer.mobjects.factors import Card, Equation, Factor, OperationEquation
 from explainer.mobjects.grid import Grid
 from explainer.mobjects.layout import Region
 from explainer.mobjects.loss_bars import LossBars
-from explainer.mobjects.symbols import LOSS, partial, primed, spoken
+from explainer.mobjects.symbols import partial, primed, spoken
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import SMALL, Words, number
-from explainer.theme import GRADIENT, LAYER, ink
-from explainer.theme import LOSS as LOSS_COLOUR
+from explainer.theme import GRADIENT, LAYER, LOSS, ink
 
 MOST_LAYERS = 5  # more do not fit beside each other and stay legible
 MOST_ROWS = 6  # more are not gone through one by one
@@ -60,7 +59,7 @@ class ChainRule(TraceScene):
             self.flow_into(name)
         self.say(
             f"The loss ℓ says in one number how wrong the answer was: {number(self.loss)}.",
-            self.pulse(self.graph.nodes[LOSS]),
+            self.pulse(self.graph.nodes[self.graph.loss]),
         )
 
         # The same way back.
@@ -131,7 +130,7 @@ class ChainRule(TraceScene):
 
     def value_of(self, name: str) -> Array:
         """Return what was recorded of a node of the spine, (unit, example)."""
-        recorded = self.trace.inputs if name == "input" else self.trace.activations[name]
+        recorded = self.trace.inputs if name == self.graph.input else self.trace.activations[name]
         values = recorded[self.index]
         return np.asarray(values.reshape(len(values), -1).T)
 
@@ -171,8 +170,8 @@ class ChainRule(TraceScene):
     def value_column(self, name: str) -> VGroup:
         """Return what stands under a node of the spine: a column of its values, or the loss."""
         node = self.graph.nodes[name]
-        if name == LOSS:
-            return VGroup(Words(number(self.loss), size=0.34, colour=ink(LOSS_COLOUR, self.theme), bold=True)).next_to(
+        if name == self.graph.loss:
+            return VGroup(Words(number(self.loss), size=0.34, colour=ink(LOSS, self.theme), bold=True)).next_to(
                 node, DOWN, buff=0.12
             )
         column = self.grid(self.value_of(name), LAYER if name in self.trace.layers else self.theme.quiet)
@@ -201,7 +200,7 @@ class ChainRule(TraceScene):
         folded = [FadeOut(self.columns[name], shift=0.4 * UP, scale=0.4) for name in graph.spine[:-1]]
         forward = AnimationGroup(*folded, *map(FadeOut, self.computations.values()))
         backward = AnimationGroup(FadeIn(self.units), FadeIn(self.formula))
-        return [Rotate(graph.nodes[LOSS], -TAU, run_time=1.4), Succession(forward, backward, run_time=1.4)]
+        return [Rotate(graph.nodes[graph.loss], -TAU, run_time=1.4), Succession(forward, backward, run_time=1.4)]
 
     def receiver(self, operation: Operation) -> str:
         """Return who gets what an operation passes on."""
@@ -228,7 +227,7 @@ class ChainRule(TraceScene):
 
     def values_under(self, name: str) -> VMobject:
         """Return the row of units under a node, or the loss."""
-        return self.columns[LOSS] if name == LOSS else self.units[self.graph.spine.index(name)]
+        return self.columns[name] if name == self.graph.loss else self.units[self.graph.spine.index(name)]
 
     def slide(self, last: Equation, old: Factor, new: Factor) -> Animation:
         """Clear a card but for one matrix, and move that to where it plays another part."""
@@ -238,7 +237,7 @@ class ChainRule(TraceScene):
         return Succession(AnimationGroup(*gone, FadeOut(old.role), run_time=0.3), AnimationGroup(*moved, run_time=0.9))
 
     def told_of(self, operation: Operation) -> str:
-        if operation.name == LOSS:
+        if operation.is_loss:
             return "At every operation: multiply what arrives by the operation’s own gradient, and pass it on."
         if operation.name == self.layer:
             given = self.called(self.before(operation.name))
@@ -346,7 +345,7 @@ class ChainRule(TraceScene):
         """Show the loss before, send the example through once more, and show the loss after."""
         self.bars = LossBars({"before the step": self.loss, "after it": self.after}, theme=self.theme)
         self.card.place(self.bars)
-        pointed = Transform(self.pointer, self.card.pointer(self.values_under(LOSS)))
+        pointed = Transform(self.pointer, self.card.pointer(self.values_under(self.graph.loss)))
         edges = [self.graph.edges[pair] for pair in itertools.pairwise(self.graph.spine)]
         return [
             Succession(

@@ -17,11 +17,10 @@ from explainer.mobjects.computation_graph import ComputationGraph
 from explainer.mobjects.formula import Formula
 from explainer.mobjects.grid import Grid
 from explainer.mobjects.layout import Region
-from explainer.mobjects.symbols import LOSS, partial, spoken
+from explainer.mobjects.symbols import partial, spoken
 from explainer.mobjects.trace_scene import TraceScene
 from explainer.mobjects.words import BODY, SMALL, Words, number
-from explainer.theme import GRADIENT, LAYER, ink
-from explainer.theme import LOSS as LOSS_COLOUR
+from explainer.theme import GRADIENT, LAYER, LOSS, ink
 
 MOST_LAYERS = 5  # more do not fit beside each other and stay legible
 UNDER = 1.0  # from the middle of a node down to the column under it
@@ -56,7 +55,7 @@ class Ripple(TraceScene):
         self.say("A change here changes that, which changes the next.", *self.put_aside(), FadeIn(self.about_changes))
         for name in self.graph.spine[1:]:
             self.ripple_to(name)
-        self.say(self.told_of_arrival(), self.pulse(self.moved[LOSS][1]))
+        self.say(self.told_of_arrival(), self.pulse(self.moved[self.graph.loss][1]))
 
         # How much of it arrives is the gradient.
         self.beat("ratio")
@@ -81,7 +80,7 @@ class Ripple(TraceScene):
         self.index = int(np.argmax(losses))
         self.step = int(trace.steps[self.index])
         self.seen = change.follow(trace, self.step)
-        self.changes = {**self.seen.changes, LOSS: np.array([[self.seen.loss_change]])}
+        self.changes = {**self.seen.changes, trace.model.loss_name: np.array([[self.seen.loss_change]])}
         gradient = abs(self.seen.recorded)
         self.decimals = int(np.clip(SIGNIFICANT - 1 - math.floor(math.log10(gradient)), 2, 9)) if gradient else 6
 
@@ -123,7 +122,7 @@ class Ripple(TraceScene):
     def build(self) -> None:
         self.graph = ComputationGraph(self.trace.model, self.trace.layers, self.layout.stage, self.theme)
         self.target = self.graph.target_beside(np.asarray(self.trace.targets[self.index]))
-        self.spacing = float(self.graph.nodes[self.graph.spine[1]].get_x() - self.graph.nodes["input"].get_x())
+        self.spacing = float(self.graph.nodes[self.graph.spine[1]].get_x() - self.graph.nodes[self.graph.input].get_x())
         self.columns: dict[str, VGroup] = {}
         self.moved: dict[str, VGroup] = {}
         self.arrows = VGroup()
@@ -167,7 +166,7 @@ class Ripple(TraceScene):
         """Return the division in full, and in the formula line its result beside the recorded gradient."""
         seen = self.seen
         row, column = (place + 1 for place in seen.entry)
-        colours = {"loss": ink(LOSS_COLOUR, self.theme)}
+        colours = {"loss": ink(LOSS, self.theme)}
         quotient, moved = "frac({{ Delta ell : loss }}, Delta w)", number(seen.loss_change * MILLION, self.decimals)
         division = self.formula(f"{quotient} = frac({{{{ {moved} : loss }}}} dot 10^(-6), 10^(-6))", colours)
         ratio = self.formula(f"{quotient} = {self.written(seen.ratio)}", colours)
@@ -209,12 +208,12 @@ class Ripple(TraceScene):
 
     def value_of(self, name: str) -> Array:
         """Return what was recorded of a node of the spine, (unit, example)."""
-        recorded = self.trace.inputs if name == "input" else self.trace.activations[name]
+        recorded = self.trace.inputs if name == self.graph.input else self.trace.activations[name]
         return as_columns(recorded[self.index])
 
     def value_column(self, name: str) -> VGroup:
         """Return what stands under a node of the spine: a column of its values, or the loss."""
-        if name == LOSS:
+        if name == self.graph.loss:
             return self.number_under_loss(number(float(self.trace.scalars["loss"][self.index])))
         outline = LAYER if name in self.trace.layers else self.theme.quiet
         return self.column(name, self.value_of(name), outline, UNDER)
@@ -226,8 +225,8 @@ class Ripple(TraceScene):
         return grid.move_to((x, self.graph.height_of_spine - under - grid.height / 2, 0))
 
     def number_under_loss(self, digits: str) -> VGroup:
-        words = Words(digits, size=0.34, colour=ink(LOSS_COLOUR, self.theme), bold=True)
-        return VGroup(words.next_to(self.graph.nodes[LOSS], DOWN, buff=0.12))
+        words = Words(digits, size=0.34, colour=ink(LOSS, self.theme), bold=True)
+        return VGroup(words.next_to(self.graph.nodes[self.graph.loss], DOWN, buff=0.12))
 
     # ── The change ──────────────────────────────────────────────────────────────────────────────────────────────
 
@@ -260,7 +259,7 @@ class Ripple(TraceScene):
         edge = self.graph.edges[self.seen.parameter if before not in self.changed else before, name]
         self.play(self.flash(edge), run_time=0.8)
         new = self.change_under(name)
-        gone = [FadeOut(self.columns[LOSS])] if name == LOSS else []
+        gone = [FadeOut(self.columns[name])] if name == self.graph.loss else []
         self.moved[name] = new
         self.play(self.pulse(self.graph.nodes[name]), *gone, FadeIn(new, shift=0.15 * DOWN), run_time=0.8)
         self.wait(0.5)
@@ -274,11 +273,11 @@ class Ripple(TraceScene):
 
     def change_under(self, name: str) -> VGroup:
         """Return what stands under a node once the change has come: its symbol with a Δ, and the change."""
-        colour = ink(LOSS_COLOUR, self.theme) if name == LOSS else self.theme.text
+        colour = ink(LOSS, self.theme) if name == self.graph.loss else self.theme.text
         symbol = Formula(f"Delta {self.graph.symbols[name]}", size=0.38, colour=colour)
         x, y = float(self.graph.nodes[name].get_x()), self.graph.height_of_spine
         symbol.move_to((x, y - NAMED + 0.26, 0))
-        if name != LOSS:
+        if name != self.graph.loss:
             return VGroup(symbol, self.column(name, as_columns(self.changes[name]) * MILLION, colour, NAMED))
         moved = number(self.seen.loss_change * MILLION)
         return VGroup(symbol, Words(moved, size=0.36, colour=colour, bold=True).move_to((x, y - NAMED - 0.21, 0)))

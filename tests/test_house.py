@@ -53,14 +53,14 @@ explainer/operations.py          | numpy                                        
 explainer/stages.py              | architecture                                               |
 explainer/laps.py                | numpy trace                                                |
 explainer/reach.py               | numpy trace flow stages                                    |
-explainer/chain.py               | numpy trace architecture operations                        |
+explainer/chain.py               | numpy trace operations                                     |
 explainer/symbols.py             | architecture operations                                    |
 explainer/diagnosis.py           | numpy flow baseline lifetimes ratios saturation            |
-explainer/portrait.py            | numpy architecture classifier scores stages                |
-explainer/factors.py             | numpy architecture chain operations                        |
+explainer/portrait.py            | numpy classifier scores stages                             |
+explainer/factors.py             | numpy chain operations                                     |
 explainer/change.py              | numpy trace chain operations                               |
 explainer/classifier.py          | numpy trace recordings scores operations                   |
-explainer/forward.py             | numpy trace architecture operations                        |
+explainer/forward.py             | numpy trace operations                                     |
 explainer/plane.py               | numpy trace classifier forward regression                  |
 explainer/predictions.py         | numpy trace classifier                                     |
 explainer/scores.py              | numpy trace operations                                     |
@@ -116,7 +116,7 @@ explainer/page                   | numpy                                        
 explainer/page/answers.py        | numpy predictions                                          |
 explainer/page/colours.py        | theme                                                      |
 explainer/page/curves.py         | numpy baseline flow reach                                  |
-explainer/page/factors.py        | numpy chain operations                                     |
+explainer/page/factors.py        | numpy architecture chain operations                        |
 explainer/page/gradients.py      | numpy flow                                                 |
 explainer/page/network.py        | numpy architecture scores stages units                     |
 explainer/page/relief.py         | numpy theme                                                |
@@ -124,7 +124,7 @@ explainer/subtitles.py           |                                              
 explainer/render                 | theme subtitles                                            | av PIL manim_slides
 explainer/filming.py             |                                                            | manim subtitles
 explainer/mobjects/captions.py   | subtitles                                                  |
-explainer/testing                | numpy trace architecture units                             | verify
+explainer/testing                | numpy trace units                                          | verify
 explainer/pytest_plugin.py       | pytest explainer                                           | testing
 explainer/integrations           | numpy trace                                                | anything
 explainer/doctor.py              |                                                            | torch lessons

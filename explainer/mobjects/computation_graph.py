@@ -6,16 +6,15 @@ import numpy as np
 from manim import DOWN, LEFT, RIGHT, UP, Arrow, Circle, Line, VGroup
 from numpy.typing import NDArray
 
-from explainer.architecture import INPUT, Model
+from explainer.architecture import Model
 from explainer.mobjects import shades
 from explainer.mobjects.formula import Formula
 from explainer.mobjects.grid import Grid
 from explainer.mobjects.layout import Region
 from explainer.mobjects.network_diagram import MOST, Units
-from explainer.mobjects.symbols import LOSS, TARGET, computed, partial, symbols
+from explainer.mobjects.symbols import computed, partial, symbols
 from explainer.mobjects.words import Words, number
-from explainer.theme import DARK, GRADIENT, LAYER, Theme, ink
-from explainer.theme import LOSS as LOSS_COLOUR
+from explainer.theme import DARK, GRADIENT, LAYER, LOSS, Theme, ink
 
 LARGE, SMALL = 0.42, 0.3  # radii, in frame units
 ASIDE = 0.58  # from a layer's middle to its parameters', across
@@ -26,7 +25,7 @@ class Node(VGroup):
     """A quantity: a ring with its symbol.
 
     Attributes:
-        name: The layer's or parameter's name, or "input", "target", "loss".
+        name: The layer's or parameter's name, or "input", "target", "loss" (`Model.input_name`, …).
     """
 
     def __init__(self, name: str, symbol: str, radius: float, ring: str, theme: Theme, **kwargs: Any) -> None:
@@ -49,6 +48,7 @@ class ComputationGraph(VGroup):
         nodes: By name.
         edges: By the names of who feeds and who is fed.
         spine: The names from the input to the loss, in forward order.
+        input, loss: The first and the last of these names.
         height_of_spine: Where in the frame, up.
     """
 
@@ -56,7 +56,8 @@ class ComputationGraph(VGroup):
         """Place the nodes in a region: the spine from left to right, what else a layer needs above it."""
         super().__init__()
         self.theme, self.model, self.symbols = theme, model, symbols(model)
-        self.layers, self.spine = layers, (INPUT, *layers, LOSS)
+        self.input, self.loss = model.input_name, model.loss_name
+        self.layers, self.spine = layers, (self.input, *layers, self.loss)
         self.nodes: dict[str, Node] = {}
         self.edges: dict[tuple[str, str], Line] = {}
         self.left, self.right = region.left, region.right
@@ -64,7 +65,8 @@ class ComputationGraph(VGroup):
         middle, self.height_of_spine = float(region.center[0]), region.top - SMALL - ABOVE - 0.05
         across = np.linspace(middle - spread / 2, middle + spread / 2, len(self.spine))
         for name, x in zip(self.spine, across, strict=True):
-            above = (TARGET,) if name == LOSS else tuple(model.layers[name].parameters) if name in layers else ()
+            own = tuple(model.layers[name].parameters) if name in layers else ()
+            above = (model.target_name,) if name == self.loss else own
             self._place(name, LARGE, float(x), self.height_of_spine)
             shifts = np.array([0.0]) if len(above) == 1 else np.linspace(-ASIDE, ASIDE, max(len(above), 1))
             for feeder, shift in zip(above, shifts, strict=False):
@@ -74,7 +76,7 @@ class ComputationGraph(VGroup):
             for feeder in model.layers[name].fed_by:
                 self._join(feeder, name)
         for feeder in model.criterion.fed_by if model.criterion else ():
-            self._join(feeder, LOSS)
+            self._join(feeder, self.loss)
         self.add(*self.edges.values(), *self.nodes.values())
 
     def feeders(self, name: str) -> list[str]:
@@ -84,7 +86,7 @@ class ComputationGraph(VGroup):
     def computations(self, line: Region) -> dict[str, Formula]:
         """Return what each layer and the loss compute, as formulas in a line under their nodes, if they fit there."""
         kinds = {name: self.model.layers[name].type for name in self.layers}
-        kinds[LOSS] = self.model.criterion.type if self.model.criterion else ""
+        kinds[self.loss] = self.model.criterion.type if self.model.criterion else ""
         before = dict(zip(self.spine[1:], self.spine, strict=False))
         formulas = {
             name: Formula(written, size=0.36, colour=self.theme.text)
@@ -114,7 +116,8 @@ class ComputationGraph(VGroup):
     def target_beside(self, values: NDArray[Any]) -> Words:
         """Return the recorded target beside its node's edge, if it is a single number."""
         text = number(float(values.item()), 0 if values.dtype.kind in "iu" else 3) if values.size == 1 else ""
-        return Words(text, size=0.24, colour=self.theme.text).next_to(self.middle(TARGET, LOSS), RIGHT, buff=0.1)
+        edge = self.middle(self.model.target_name, self.loss)
+        return Words(text, size=0.24, colour=self.theme.text).next_to(edge, RIGHT, buff=0.1)
 
     def gradient_at_edge(self, fed: str, feeder: str, values: NDArray[np.float64]) -> VGroup:
         """Return what stands at an edge of the spine: ∂ℓ/∂feeder above it; below it the number, or its norm."""
@@ -151,7 +154,7 @@ class ComputationGraph(VGroup):
         if not gaps:
             return max(self.right, -self.left) - reach
         gap, name = min(gaps)
-        return gap - 0.05 if name == TARGET else gap / 2 - 0.05
+        return gap - 0.05 if name == self.model.target_name else gap / 2 - 0.05
 
     def units(self, name: str, values: NDArray[np.float64]) -> Units:
         """Return a row of units under a node, filled by the first example's activations, (unit, example)."""
@@ -166,7 +169,7 @@ class ComputationGraph(VGroup):
         )
 
     def _place(self, name: str, radius: float, x: float, y: float) -> None:
-        ring = LOSS_COLOUR if name == LOSS else LAYER if name in self.layers else self.theme.quiet
+        ring = LOSS if name == self.loss else LAYER if name in self.layers else self.theme.quiet
         node = Node(name, self.symbols[name], radius, ring, self.theme)
         self.nodes[name] = node.move_to((x, y, 0.0))
 

@@ -11,7 +11,7 @@ from explainer.chain import Array, Operation
 from explainer.mobjects.formula import Formula
 from explainer.mobjects.grid import Grid, shape_words
 from explainer.mobjects.layout import Region
-from explainer.mobjects.symbols import LOSS, TARGET, derivative, partial
+from explainer.mobjects.symbols import derivative, partial
 from explainer.mobjects.words import BODY, SMALL, Words
 from explainer.operations import Elementwise, Jacobian
 from explainer.theme import DARK, GRADIENT, LAYER, LOCAL, Theme, ink
@@ -174,6 +174,6 @@ def _own(operation: Operation, weight: str | None) -> Array:
 
 def _own_formula(operation: Operation, before: str, symbol: Mapping[str, str]) -> str:
     weight = next((name for name in operation.parameter_gradients if name.endswith("weight")), "")
-    output = before if operation.name == LOSS else operation.name  # a loss is written of the prediction and the target
-    called = {"x": symbol[before], "y": symbol[output], "t": symbol[TARGET], "W": symbol.get(weight, "W")}
+    output = before if operation.is_loss else operation.name  # a loss is written of the prediction and the target
+    called = {"x": symbol[before], "y": symbol[output], "t": "y", "W": symbol.get(weight, "W")}
     return derivative(operation.local, called)

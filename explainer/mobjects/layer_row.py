@@ -104,10 +104,10 @@ def ruled_axis(base: Line, height: float, ticks: Sequence[tuple[float, str]], th
 def bar_names(bars: Sequence[Bar]) -> list[str]:
     """Return what bars are called on screen: by qualified names, or counted where those are numbers only.
 
-    One that stands for several layers does not pass for one of them.
+    One that stands for several layers does not pass for one of them, nor one called "loss" for the loss.
     """
     if any(letter.isalpha() for bar in bars for letter in bar.name):
-        return [bar.name for bar in bars]
+        return [bar.name if bar.name != "loss" else f"loss ({bar.type or 'layers'})" for bar in bars]
     types = {bar.type for bar in bars}
     if len(types) == 1:
         unit = "layer" if types.pop() else "stage"

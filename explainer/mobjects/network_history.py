@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.architecture import INPUT, Model
+from explainer.architecture import Model
 from explainer.mobjects.network_diagram import Column, NetworkDiagram, evenly
 from explainer.trace import Trace
 
@@ -43,7 +43,7 @@ def dense_chain(model: Model) -> list[Link]:
     What has no weight matrix (ReLU, Flatten, LogSoftmax) is taken as the end of the layer before it.
     """
     links: list[Link] = []
-    before = INPUT
+    before = model.input_name
     for name, layer in model.layers.items():
         if layer.output_shape is None:
             continue

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.architecture import INPUT
+from explainer.architecture import INPUT, LOSS
 from explainer.errors import TraceError
 from explainer.mobjects.network_diagram import Column, Maps, NetworkDiagram, evenly
 from explainer.mobjects.network_history import between
@@ -249,7 +249,8 @@ class StageHistory:
         if stage.title != stage.name:
             kinds = dict.fromkeys(self.trace.model.layers[each].type for each in stage.members)
             together = " + ".join(kinds)
-            return (together, stage.title) if stage.type else (stage.title, stage.name)
+            shorter = () if stage.name in (INPUT, LOSS) else (stage.name,)
+            return (together, stage.title) if stage.type else (stage.title, *shorter)
         parts = stage.name.split(".")
         return tuple(".".join(parts[start:]) for start in range(len(parts)))
 

@@ -1,7 +1,5 @@
 """What things are called in films' formulas: the lecture's letters of `explainer.symbols`, which figures use too."""
 
-from explainer.symbols import LOSS as LOSS
-from explainer.symbols import TARGET as TARGET
 from explainer.symbols import computed as computed
 from explainer.symbols import derivative as derivative
 from explainer.symbols import partial as partial

@@ -111,7 +111,7 @@ function step(view) {
 }
 
 function node(operation, index, store, lit) {
-  const isLoss = operation.name === "loss";
+  const isLoss = operation.is_loss;
   const button = html(
     "button",
     {
@@ -138,7 +138,7 @@ function fedBy(operation) {
 
 /** ∂ℓ/∂output × ∂output/∂input = ∂ℓ/∂input, in the operation's own names. */
 function written(operation, table) {
-  const y = operation.name === "loss" ? "ℓ" : operation.name;
+  const y = operation.is_loss ? "ℓ" : operation.name;
   const x = table.to === "parameter" ? table.parameter : operation.before === "" ? "x" : operation.before;
   return [
     fraction("∂ℓ", `∂${y}`, "gradient"),

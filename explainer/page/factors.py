@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explainer import chain
+from explainer.architecture import LOSS
 from explainer.chain import Chain, Operation
 from explainer.errors import TraceError
 from explainer.operations import Elementwise, Jacobian
@@ -52,7 +53,8 @@ def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
             f"the model has {len(trace.layers)} layers; products are shown of models of {MOST_OPERATIONS} at most"
         )
     every = [chain.work_out(trace, int(step)) for step in shown.steps[evenly(len(shown), SAMPLED)]]
-    tables = [(name, table) for name in (*trace.layers, "loss") for table in _tables(trace, every, name)]
+    names = [operation.name for operation in every[0].operations]
+    tables = [(name, table) for name in names for table in _tables(trace, every, name)]
     shown = fewer(shown, MOST_NUMBERS // sum(3 * table.of.size + 3 * len(table.rows) for _, table in tables))
     held: list[list[dict[str, Array]]] = [[] for _ in tables]
     for index, step in zip(shown.indices, shown.steps, strict=True):
@@ -61,22 +63,29 @@ def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
             numbers.append(table.read(trace, int(index), worked[name]))
     operations = [
         _operation(trace, every[0][name], [pair for pair in zip(tables, held, strict=True) if pair[0][0] == name])
-        for name in (*trace.layers, "loss")
+        for name in names
     ]
     return {"operations": operations, "whole": every[0].whole, "steps": shown.steps, "stride": shown.stride}
 
 
 def _operation(trace: Trace, worked: Operation, held: Sequence[Any]) -> dict[str, Any]:
     return {
-        "name": worked.name,
+        "name": LOSS if worked.is_loss else worked.name,
+        "is_loss": worked.is_loss,
         "type": worked.type,
         "formula": worked.local.formula,
         "kind": type(worked.local).__name__,
         "inputs": int(worked.input[0].size),
         "outputs": int(worked.incoming[0].size) if worked.incoming.ndim else 1,
-        "before": ("", *trace.layers)[(*trace.layers, "loss").index(worked.name)],
+        "before": _before(trace, worked),
         "tables": [_table(table, numbers) for (_, table), numbers in held],
     }  # fmt: skip
+
+
+def _before(trace: Trace, worked: Operation) -> str:
+    """Return the layer whose output an operation is given; "" for the first."""
+    place = len(trace.layers) if worked.is_loss else trace.layers.index(worked.name)
+    return ("", *trace.layers)[place]
 
 
 def _table(table: Table, numbers: Sequence[dict[str, Array]]) -> dict[str, Any]:
@@ -121,7 +130,7 @@ class Table:
         self.of = np.stack([_largest(row, MOST_TERMS, MOST_TERMS) for row in np.mean(np.abs(products), axis=0)])
 
     def _incoming(self, trace: Trace, index: int, worked: Operation) -> Array:
-        if worked.name == "loss":
+        if worked.is_loss:
             return worked.incoming
         return np.asarray(trace.gradients[worked.name][index], np.float64)
 
@@ -150,8 +159,7 @@ class ToInput(Table):
     to = "input"
 
     def __init__(self, trace: Trace, worked: Sequence[Operation]) -> None:
-        name = worked[0].name
-        self.before = ("", *trace.layers)[(*trace.layers, "loss").index(name)]  # whose gradient was recorded
+        self.before = _before(trace, worked[0])  # whose gradient was recorded
         self.rows = _largest(np.mean([np.abs(each.outgoing[0]) for each in worked], axis=0), MOST_ROWS)[:, None]
         self._choose(worked)
 

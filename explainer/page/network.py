@@ -66,7 +66,8 @@ def _column(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
     count = stage.shape[axis] if many else stage.count
     drawn = evenly(count, MOST_UNITS)
     return {
-        "name": stage.name, "title": stage.title, "type": stage.type, "kind": stage.kind, "shape": list(stage.shape),
+        "name": stage.title if stage.name == INPUT else stage.name,  # "input" is the model's own
+        "title": stage.title, "type": stage.type, "kind": stage.kind, "shape": list(stage.shape),
         "members": list(stage.members), "types": [trace.model.layers[each].type for each in stage.members],
         "output": stage.output, "parameters": stage.parameter_count,
         "count": count, "drawn": drawn, "summed": SUMMED if many else "",
@@ -112,9 +113,9 @@ def _input(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
     flat = [None if each is None else each.reshape(-1) for each in examples]
     values = np.stack([_of_units(each, 0, drawn, length=False) for each in flat])
     return {
-        "name": INPUT, "title": INPUT, "type": "", "kind": stage.kind, "shape": list(stage.shape),
-        "members": [INPUT], "types": [],
-        "output": INPUT, "parameters": 0, "count": count, "drawn": drawn, "summed": "", "picture": picture,
+        "name": INPUT, "title": stage.title, "type": "", "kind": stage.kind, "shape": list(stage.shape),
+        "members": [stage.output], "types": [],
+        "output": stage.output, "parameters": 0, "count": count, "drawn": drawn, "summed": "", "picture": picture,
         "values": values, "gradients": np.full(values.shape, np.nan), "skips": [],
     }  # fmt: skip
 

@@ -58,7 +58,7 @@ def loss(
     for name, each in runs.items():
         if "loss" not in each.scalars:
             called = f"the trace {name!r}" if name else "the trace"
-            raise TraceError(f"{called} holds no loss: {each.missing.get('loss', 'none was recorded')}")
+            raise TraceError(f"{called} holds no loss: {each.missing.get(each.model.loss_name, 'none was recorded')}")
     with canvas(ax, theme, style) as (ax, theme):
         for place, (name, each) in enumerate(runs.items()):
             if not name:

@@ -101,7 +101,8 @@ def _with_losses(traces: Mapping[str, Trace] | Sequence[Trace]) -> dict[str, Tra
     runs = runs_of(traces, most=None)
     for name, trace in runs.items():
         if "loss" not in trace.scalars:
-            raise TraceError(f"the trace {name!r} holds no loss: {trace.missing.get('loss', 'none was recorded')}")
+            reason = trace.missing.get(trace.model.loss_name, "none was recorded")
+            raise TraceError(f"the trace {name!r} holds no loss: {reason}")
     return runs
 
 

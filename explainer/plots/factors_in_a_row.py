@@ -9,13 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from explainer.architecture import INPUT, Model
+from explainer.architecture import Model
 from explainer.factors import Array, Factors, Link
 from explainer.plots.mathematics import derivative_of, fraction, mathtext
 from explainer.plots.sheet import ROW, Block, Card, Sheet, numbers, short, spelled
-from explainer.symbols import LOSS, TARGET, symbols
-from explainer.theme import GRADIENT, LAYER, LOCAL, Theme, ink
-from explainer.theme import LOSS as LOSS_COLOUR
+from explainer.symbols import symbols
+from explainer.theme import GRADIENT, LAYER, LOCAL, LOSS, Theme, ink
 
 ROWS, COLUMNS = 6, 4  # of a matrix whose numbers are written
 NODES = 8  # of the graph that are drawn
@@ -48,6 +47,7 @@ class FactorsInARow:
 
     Attributes:
         nodes: The names of those that are drawn, in forward order.
+        input, loss: The first's, and the last's.
         left_out: How many layers are not, between the first and the others.
         hops: From the loss back, as far as gradients go; the last one ends at a parameter where there is one.
         symbol: What each node and parameter is called, in Typst.
@@ -63,7 +63,8 @@ class FactorsInARow:
         """
         self.model, self.found, self.theme = model, found, theme
         self.symbol = symbols(model)
-        whole = [INPUT, *layers, LOSS]
+        self.input, self.loss = model.input_name, model.loss_name
+        whole = [self.input, *layers, self.loss]
         self.left_out = max(0, len(whole) - NODES)
         self.nodes = whole[:2] + whole[2 + self.left_out :]
         self.hops = self._hops()
@@ -103,7 +104,7 @@ class FactorsInARow:
 
     def _gradients(self) -> dict[str, Block]:
         """Return what stands below each node: ∂ℓ/∂node, or under the first layer's input that of its weights."""
-        found: dict[str, Block] = {LOSS: Card(("1",))}
+        found: dict[str, Block] = {self.loss: Card(("1",))}
         for hop in self.hops:
             found[self._below(hop)] = self.block(hop.links[-1].outgoing)
         return found
@@ -152,19 +153,19 @@ class FactorsInARow:
         self._parameters(sheet, middle, middle - deep / 2, below, arrow)
 
     def _node(self, sheet: Sheet, name: str, x: float, up: float) -> None:
-        colour = LOSS_COLOUR if name == LOSS else self.theme.quiet if name == INPUT else LAYER
+        colour = LOSS if name == self.loss else self.theme.quiet if name == self.input else LAYER
         sheet.ring(x, up, _RADIUS, mathtext(self.symbol[name]), colour)
-        if name == LOSS:
+        if name == self.loss:
             words = spelled(self.found.loss, 4)
             high = up - _RADIUS - (0.9 if self.written else 2.7)
-            sheet.write(x, high, words, size=1.1, color=ink(LOSS_COLOUR, self.theme), fontweight="bold")
+            sheet.write(x, high, words, size=1.1, color=ink(LOSS, self.theme), fontweight="bold")
             self._target(sheet, x, up)
 
     def _target(self, sheet: Sheet, x: float, up: float) -> None:
         target = np.atleast_1d(self.found.target)
         high = up + _RADIUS + 2.2
         sheet.line([(x, high - _SMALL), (x, up + _RADIUS)], self.theme.line)
-        sheet.ring(x, high, _SMALL, mathtext(self.symbol[TARGET]), self.theme.quiet)
+        sheet.ring(x, high, _SMALL, mathtext(self.symbol[self.model.target_name]), self.theme.quiet)
         whole = target.dtype.kind in "iu"
         words = (
             (str(target[0]) if whole else spelled(float(target[0]))) if target.size == 1 else f"{target.size} numbers"
@@ -222,9 +223,9 @@ class FactorsInARow:
         if link.parameter:
             return f"${mathtext(self.symbol[before])}^T$"
         name = link.operation.name
-        output = before if name == LOSS else name  # a loss is written of the prediction and the target
+        output = before if name == self.loss else name  # a loss is written of the prediction and the target
         weights = next((self.symbol[each] for each in self._parameters_of(name) if each.endswith("weight")), "W")
-        called = {"x": self.symbol[before], "y": self.symbol[output], "t": self.symbol[TARGET], "W": weights}
+        called = {"x": self.symbol[before], "y": self.symbol[output], "t": "y", "W": weights}
         formula = derivative_of(link.operation.local, called)
         if sheet.extent(formula, 1.1) <= room:
             return formula

@@ -290,7 +290,8 @@ def _names(seen: Seen, place: int) -> list[str]:
     if not place:
         return ["input"]
     parts = seen.stage.title.split(".")
-    return [*(".".join(parts[start:]) for start in range(len(parts))), seen.stage.name]
+    shortest = seen.stage.name if seen.stage.name != "input" else seen.stage.type or seen.stage.title
+    return [*(".".join(parts[start:]) for start in range(len(parts))), shortest]
 
 
 def _fitting(choices: Sequence[str], room: float) -> str:

@@ -10,6 +10,7 @@ import torch
 from torch import nn
 
 from explainer import __version__
+from explainer.architecture import LOSS, Model, apart
 from explainer.recorder.changes import LENT
 from explainer.recorder.distributed import Rank
 from explainer.recorder.options import KINDS, Options
@@ -46,7 +47,7 @@ class About:
         self._order: dict[str, None] = {}
         self._part_time: dict[str, str] = {}  # name -> when it was no part of the model
         self._lacks: dict[str, tuple[str, int, int]] = {}  # name -> reason, how often, first step
-        self._model_json: dict[str, Any] | None = None  # it does not change once the wiring is known
+        self._model_known: tuple[Model, dict[str, Any]] | None = None  # it does not change once the wiring is known
         self._probe_lost: str | None = None
         self._created = datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds")
 
@@ -65,7 +66,7 @@ class About:
         self._part_time |= dict.fromkeys(groups["new"], f"not part of the model before step {step}")
         self._part_time |= dict.fromkeys(groups["gone"], f"not part of the model from step {step} on")
         self._layers, self._parameters = layers, parameters
-        self._wiring = self._model_json = None
+        self._wiring = self._model_known = None
 
     def take_step(
         self,
@@ -137,10 +138,7 @@ class About:
 
     def to_json(self) -> dict[str, Any]:
         """Return what `trace.json` says, all but the number of shards."""
-        model = self._model_json
-        if model is None:
-            model = describe(self._model, self._layers, self._wiring, self._criterion, self._optimizer).to_json()
-            self._model_json = model if self._wiring else None
+        model, model_json = self._model_known or self._describe()
         return {
             "created": self._created,
             "versions": {
@@ -151,9 +149,9 @@ class About:
             },
             "keep": [kind for kind in KINDS if kind in self._options.keep],
             "examples": self._options.examples,
-            "model": model,
+            "model": model_json,
             "layers": list(self._order),
-            "missing": self._missing(),
+            "missing": self._missing(model),
             "aliases": dict(self._wiring.aliases) if self._wiring else {},
             "notes": self._all_notes(),
             "failure": self.failure,
@@ -161,15 +159,21 @@ class About:
             "rank": {"rank": self.rank.number, "of": self.rank.of} if self.rank else None,
         }
 
+    def _describe(self) -> tuple[Model, dict[str, Any]]:
+        model = describe(self._model, self._layers, self._wiring, self._criterion, self._optimizer)
+        found = model, model.to_json()
+        self._model_known = found if self._wiring else None
+        return found
+
     def _all_notes(self) -> dict[str, Any]:
         if not self.discarded:
             return dict(self.notes)
         said = f"{self.discarded} backward passes are not recorded: their gradients were thrown away before a step"
         return {"discarded": said} | self.notes
 
-    def _missing(self) -> dict[str, str]:
+    def _missing(self, model: Model) -> dict[str, str]:
         if not self.steps:
-            return dict.fromkeys((*self._layers, "loss"), self.nothing())
+            return dict.fromkeys((*self._layers, LOSS, model.loss_name), self.nothing())
         found = {}
         for name, (reason, times, first) in self._lacks.items():
             always = times == self.steps
@@ -178,9 +182,9 @@ class About:
         for name, reader in self._wiring.read_within.items() if self._wiring else ():
             found.setdefault(name, f"the gradient is the whole tensor's: inside its layer {reader} is computed from it")
         if self._probe_lost:
-            found["probe"] = self._probe_lost
+            found[apart("probe", self._layers)] = self._probe_lost
         if not self.loss_seen:
-            found["loss"] = (
+            found[model.loss_name] = (
                 "no backward pass came through a criterion, and no loss was logged with recorder.log(loss=loss)"
             )
         return found

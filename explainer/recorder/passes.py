@@ -170,7 +170,7 @@ class Listener:
             if each.wiring:
                 each.wiring.release()
         self._passes = [each for each in self._passes if each.pending]  # the rest were validation
-        self._passes.append(Pass(wiring=Wiring() if self.describing else None))
+        self._passes.append(Pass(wiring=Wiring(self._layers) if self.describing else None))
         return self._passes[-1]
 
     def _leave(self, module: nn.Module, args: Any, output: Any) -> None:

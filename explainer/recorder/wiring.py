@@ -1,13 +1,13 @@
 """Who feeds whom: read once, from the graph that autograd builds during the first recorded forward pass."""
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Container, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import nn
 
-from explainer.architecture import INPUT, Criterion, Layer, Model, ParameterGroup
+from explainer.architecture import INPUT, Criterion, Layer, Model, ParameterGroup, apart
 from explainer.recorder.optimizing import members
 from explainer.recorder.wrappers import named_parameters
 
@@ -15,7 +15,9 @@ from explainer.recorder.wrappers import named_parameters
 class Wiring:
     """Watches one forward pass. Holds on to its graph until it is dropped."""
 
-    def __init__(self) -> None:
+    def __init__(self, layers: Container[str]) -> None:
+        """Watch a pass through these layers, none of which is taken for the model's own input, whatever its name."""
+        self._own_input = apart(INPUT, layers)
         self._of_node: dict[Any, str] = {}  # autograd node -> the layer whose output it made
         self._of_memory: dict[int, str] = {}  # the same for outputs that need no gradient, by their memory
         self._held: list[torch.Tensor] = []  # memory must not be given to another tensor meanwhile
@@ -28,7 +30,7 @@ class Wiring:
     def take_input(self, tensors: Iterable[torch.Tensor]) -> None:
         """Take the model's own inputs."""
         for tensor in tensors:
-            self._label(tensor, INPUT)
+            self._label(tensor, self._own_input)
 
     def take_arguments(self, given: list[torch.Tensor]) -> None:
         """Take what a layer is given, before it may change that in place."""
@@ -41,13 +43,13 @@ class Wiring:
         node = output.grad_fn
         if self._given.get(id(output), (None, None))[0] == _version(output):  # what it was given, as it was
             own = self._label_of(output)
-            self.aliases[layer] = own or (type(node).__name__ if node else INPUT)
+            self.aliases[layer] = own or (type(node).__name__ if node else self._own_input)
             feeders = {own: None} if own else self._upstream([node])[0]
         elif node is not None:
             feeders, _ = self._upstream([follower for follower, _ in node.next_functions])
         for tensor in given:
             label = None if tensor is output else self._of_memory.get(_memory(tensor))
-            if label is not None and (label == INPUT or not feeders):
+            if label is not None and (label == self._own_input or not feeders):
                 feeders[label] = None
         self.layers[layer] = {
             "input_shape": tuple(given[0].shape) if given else None,

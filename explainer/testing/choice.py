@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explainer.architecture import INPUT
 from explainer.errors import UnknownName, unknown
 
 if TYPE_CHECKING:
@@ -114,7 +113,7 @@ def reshapes_the_input(trace: Trace, call: str) -> bool:
     while ahead:
         here = call_of(ahead.pop())
         layer = trace.model.layers.get(here)
-        if here in seen or here == INPUT or layer is None:
+        if here in seen or layer is None:  # the model's own input is no layer
             continue
         seen.add(here)
         module = trace.model.layers.get(module_of(here), layer)

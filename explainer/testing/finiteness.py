@@ -65,7 +65,7 @@ class Column:
 def _lacking(trace: Trace) -> str:
     """Say what the trace must hold for the assertion to mean anything, and does not."""
     if "loss" not in trace.scalars:
-        reason = trace.missing.get("loss", "none was recorded")
+        reason = trace.missing.get(trace.model.loss_name, "none was recorded")
         return f"the trace holds no loss, so that it cannot be said to be finite: {reason}"
     if not trace.statistics.get("gradients"):
         reasons = dict.fromkeys(trace.missing[layer] for layer in trace.layers if layer in trace.missing)

@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from explainer.architecture import INPUT, Layer
+from explainer.architecture import Layer
 from explainer.errors import TraceError
 from explainer.trace import Trace
 from explainer.verify.comparing import Array
@@ -26,7 +26,6 @@ from explainer.verify.operations_again import (
     operation,
 )
 
-LOSS = "loss"
 FEW = 2  # numbers: so few do not follow because they are wrong, not because a function stands between
 
 
@@ -45,6 +44,7 @@ class Caller:
     Attributes:
         calls: In forward order.
         called: Per recorded step the layers that were called.
+        input, loss: What stands for the model's own input, and for the loss, among the calls.
     """
 
     def __init__(self, trace: Trace, steps: Sequence[int], tolerance: float | None) -> None:
@@ -55,9 +55,10 @@ class Caller:
         self._ways: dict[str, Way | str] = {}
         self._operations: dict[str, nn.Module] = {}
         self.wholes: dict[int, bool] = {}  # per recorded step whether every example was kept
+        self.input, self.loss = trace.model.input_name, trace.model.loss_name
         criterion = trace.model.criterion
         fed = {name: trace.model.layers[name].fed_by for name in self.calls}
-        fed |= {LOSS: criterion.fed_by} if criterion else {}
+        fed |= {self.loss: criterion.fed_by} if criterion else {}
         self.fed_by: Mapping[str, tuple[str, ...]] = fed
 
     def layer(self, call: str) -> Layer:
@@ -146,24 +147,25 @@ class Caller:
     def _is_fed_straight(self, call: str) -> bool:
         """Whether autograd saw one feeder and nothing between: then what does not fit is wrong."""
         feeders, inputs = self.fed_by[call], self.trace.statistics.get("inputs", {})
-        known = [*self.trace.gradients, *[INPUT] * (len(inputs) == 1)]
+        known = [*self.trace.gradients, *[self.input] * (len(inputs) == 1)]
         if len(feeders) != 1 or feeders[0] not in known or self._unseen(call):
             return False
-        return call == LOSS or self.layer(call).type in BY_EXAMPLE | DROPOUTS
+        return call == self.loss or self.layer(call).type in BY_EXAMPLE | DROPOUTS
 
     def _unseen(self, call: str) -> tuple[str, ...]:
         """Return autograd's names of the functions between a call and its feeders."""
-        told = self.trace.model.criterion if call == LOSS else self.layer(call)
+        told = self.trace.model.criterion if call == self.loss else self.layer(call)
         return told.unseen if told else ()
 
     def _no_way(self, call: str) -> str:
         feeders = self.fed_by[call]
         named = " and ".join(map(repr, feeders)) if len(feeders) < 3 else f"its {len(feeders)} feeders"
         unseen = ", ".join(self._unseen(call)[:6])
-        if call != LOSS and self.layer(call).type == "MultiheadAttention" and self.layer(call).settings.get("dropout"):
+        layer = None if call == self.loss else self.layer(call)
+        if layer and layer.type == "MultiheadAttention" and layer.settings.get("dropout"):
             return "attention that drops weights out: which ones is not in the trace"
         joined = any(row.count(f"forward {call}") > 1 for row in self.trace.events)
-        if joined and self.layer(call).type.startswith("BatchNorm"):
+        if joined and layer and layer.type.startswith("BatchNorm"):
             return "several batches were joined in one step, and each was normalised by itself"
         between = f"autograd saw {unseen} between" if unseen else "something that no module sees stands between"
         return f"its recorded output is not what it makes of {named}: {between}"
@@ -194,7 +196,8 @@ class Moment:
                 "activations": trace.activations, "gradients": trace.gradients, "parameters": trace.parameters,
                 "parameter_gradients": trace.parameter_gradients,
             }[kind]  # fmt: skip
-            self._read[kind, name] = np.asarray(trace.inputs[self.index] if name == INPUT else seen[name][self.index])
+            tensors = trace.inputs if name == self.caller.input else seen[name]
+            self._read[kind, name] = np.asarray(tensors[self.index])
         return self._read[kind, name]
 
     def gradient(self, name: str) -> Array | None:
@@ -248,14 +251,14 @@ class Moment:
             raise Unjudged("no recorded layer feeds it")
         modes = self._modes(call)
         wanted = self._wanted(call)
-        choices = [(INPUT,) if each == INPUT else self.caller.outputs(each) for each in feeders]
+        choices = [(each,) if each == self.caller.input else self.caller.outputs(each) for each in feeders]
         for sources in itertools.islice(itertools.product(*choices), 8):
             shapes = [self.tensor("activations", name).shape for name in sources]
             for mode, link in itertools.product(modes, links(shapes, wanted)):
                 yield Way(sources, link, mode)
 
     def _modes(self, call: str) -> tuple[str, ...]:
-        if call == LOSS or call in self.caller.trace.aliases:
+        if call == self.caller.loss or call in self.caller.trace.aliases:
             return ("passes on",)
         kind = self.caller.layer(call).type
         for name in self.caller.parameters(call).values():
@@ -276,7 +279,7 @@ class Moment:
         return ("",)
 
     def _wanted(self, call: str) -> tuple[int, ...] | None:
-        if call == LOSS:
+        if call == self.caller.loss:
             return self.recorded_outputs(call)[0].shape
         shape, output = self.caller.layer(call).input_shape, self.recorded_outputs(call)[0]
         if shape is None or not output.ndim or not shape:
@@ -314,14 +317,14 @@ class Moment:
 
     def recorded_outputs(self, call: str) -> tuple[Array, ...]:
         """Return what a call returned; for the loss, what it was given."""
-        if call == LOSS:
+        if call == self.caller.loss:
             seen = self.caller.trace.criterion
             return (np.asarray(seen.inputs[self.index]),) if seen else ()
         return tuple(self.tensor("activations", name) for name in self.caller.outputs(call))
 
     def _given(self, call: str, way: Way, *, backward: bool) -> Given:
         trace = self.caller.trace
-        if call == LOSS:
+        if call == self.caller.loss:
             seen = trace.criterion
             sent = np.asarray(seen.gradients[self.index]) if seen and backward else None
             return Given(self._sources(way), {}, (sent,), self.loss_dtype(), self.caller.tolerance)
@@ -338,8 +341,8 @@ class Moment:
     def loss_dtype(self) -> str:
         """Return the precision of the loss: that of the layer before it, which an array may hold in a wider one."""
         layers = self.caller.trace.model.layers
-        before = [layers[name].dtype for name in self.caller.fed_by[LOSS] if name in layers]
-        return (before[-1] if before else None) or str(self.recorded_outputs(LOSS)[0].dtype)
+        before = [layers[name].dtype for name in self.caller.fed_by[self.caller.loss] if name in layers]
+        return (before[-1] if before else None) or str(self.recorded_outputs(self.caller.loss)[0].dtype)
 
     def _operation(self, call: str, way: Way) -> Operation:
         if way.mode == "passes on":

@@ -129,11 +129,11 @@ def _outcome(trial: Trial, run: Callable[[], torch.Tensor]) -> Outcome:
 
 
 def _losses(trace: Trace, bare: Outcome) -> Iterator[Row]:
-    recorded = trace.scalars["loss"] if "loss" in trace.scalars else np.empty(0)
+    name, recorded = trace.model.loss_name, trace.scalars["loss"] if "loss" in trace.scalars else np.empty(0)
     if len(recorded):
-        yield bitwise("loss", 0, "value", np.asarray(recorded[-1], np.float64), bare.loss.astype(np.float64))
+        yield bitwise(name, 0, "value", np.asarray(recorded[-1], np.float64), bare.loss.astype(np.float64))
     else:
-        yield _absent(trace, "loss", "value", "")
+        yield _absent(trace, name, "value", "")
 
 
 def _parameters(trace: Trace, bare: Outcome, options: dict[str, Any]) -> Iterator[Row]:

@@ -7,7 +7,7 @@ import numpy as np
 from explainer.errors import TraceError
 from explainer.trace import Trace
 from explainer.verify.after_backward import explained
-from explainer.verify.calls import LOSS, Caller, Moment
+from explainer.verify.calls import Caller, Moment
 from explainer.verify.comparing import Array, within
 from explainer.verify.losses import work_out_loss
 from explainer.verify.one_layer import Again, Worked, agreement
@@ -28,7 +28,7 @@ def verify_chain_rule(trace: Trace, steps: Sequence[int], tolerance: float | Non
     caller = Caller(trace, steps, tolerance)
     rows = [row for index in steps for row in OneStep(caller, index).rows()]
     if not steps:
-        rows = [Row("", 0, "gradient", "cannot", reason=trace.missing.get(LOSS, "the trace holds no step"))]
+        rows = [Row("", 0, "gradient", "cannot", reason=trace.missing.get(caller.loss, "the trace holds no step"))]
     count = f"{len(steps)} of {len(trace)}" if len(steps) < len(trace) else f"{len(trace)}"
     title = f"chain rule: {trace.model.type}, {count} recorded steps; each gradient worked out from the next one"
     return Report(title, tuple(rows), ADVICE)
@@ -66,7 +66,7 @@ class OneStep:
     def _row(self, name: str, what: str, recorded: Array, again: Again, reason: str = "") -> Row:
         kind = self._type(name)
         row = within(name, self.step, what, recorded, again.values, again.allowed, type=kind, reason=reason)
-        if row.state == "differs" and not self.moment.as_first and (name != LOSS or what == "its input"):
+        if row.state == "differs" and not self.moment.as_first and (name != self.caller.loss or what == "its input"):
             return self._unjudged(name, what, OTHERS_CALLED)
         return row
 
@@ -75,7 +75,7 @@ class OneStep:
 
     def _type(self, name: str) -> str:
         criterion = self.trace.model.criterion
-        if name == LOSS:
+        if name == self.caller.loss:
             return criterion.type if criterion else ""
         layer = self.trace.model.layers.get(name.partition("[")[0])
         return layer.type if layer else ""
@@ -83,7 +83,7 @@ class OneStep:
     # Forward
 
     def _outputs(self, call: str) -> Iterator[Row]:
-        worked, what = self._worked[call], "its input" if call == LOSS else "activation"
+        worked, what = self._worked[call], "its input" if call == self.caller.loss else "activation"
         if isinstance(worked, str):
             yield self._unjudged(call, what, worked)
             return
@@ -95,24 +95,25 @@ class OneStep:
             return
         link = self.caller.way(call).link.words
         reason = f"reads {link} of {', '.join(map(repr, self.caller.fed_by[call]))}" if link else ""
-        names = (LOSS,) if call == LOSS else self.caller.outputs(call)
+        names = (call,) if call == self.caller.loss else self.caller.outputs(call)
         for name, recorded, again in zip(names, outputs, worked.outputs, strict=True):
             yield self._row(name, what, recorded, again, reason)
 
     def _loss(self) -> Iterator[Row]:
         if self.trace.model.criterion is None:
             return
+        name = self.caller.loss
         try:
             judged = work_out_loss(self.moment)
         except (Unjudged, TraceError) as reason:
-            yield self._unjudged(LOSS, "gradient", reason)
+            yield self._unjudged(name, "gradient", reason)
             return
         if judged.value is not None and "loss" in self.trace.scalars:
             recorded = np.asarray(self.trace.scalars["loss"][self.index], np.float64)
-            yield self._row(LOSS, "value", recorded, judged.value, judged.reason)
+            yield self._row(name, "value", recorded, judged.value, judged.reason)
         seen = self.trace.criterion
         if seen is not None:
-            yield self._row(LOSS, "gradient", np.asarray(seen.gradients[self.index]), judged.gradient, judged.reason)
+            yield self._row(name, "gradient", np.asarray(seen.gradients[self.index]), judged.gradient, judged.reason)
 
     # Backward
 

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 
 from explainer.trace import Trace
-from explainer.verify.calls import LOSS, Moment
+from explainer.verify.calls import Moment
 from explainer.verify.comparing import Array
 from explainer.verify.links import Link
 from explainer.verify.one_layer import Again, Given, work_out
@@ -44,7 +44,7 @@ def work_out_loss(moment: Moment) -> Judged:
         raise Unjudged("no loss module was recorded: record with criterion=criterion")
     if criterion.type not in LOSSES:
         raise Unjudged(f"the derivative of a {criterion.type} is not worked out here")
-    if trace.events[moment.index].count(LOSS) > 1:
+    if trace.events[moment.index].count("loss") > 1:
         raise Unjudged("the loss was called several times in this step, and what is kept of it is joined")
     prediction, target = np.asarray(seen.inputs[moment.index]), np.asarray(trace.targets[moment.index])
     recorded = np.asarray(seen.gradients[moment.index])

@@ -21,7 +21,7 @@ class Row:
     """One comparison, or the reason why there is none.
 
     Attributes:
-        name: The layer, the parameter, or "loss".
+        name: The layer, the parameter, or "loss" (`Model.loss_name`).
         step: The recorded step.
         what: What was compared, such as "gradient".
         state: "equal" bit by bit, "close" within what is allowed, "differs"; or not compared: "alias" for an output

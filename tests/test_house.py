@@ -118,8 +118,10 @@ explainer/page/colours.py        | theme                                        
 explainer/page/curves.py         | numpy baseline flow reach                                  |
 explainer/page/factors.py        | numpy architecture chain operations                        |
 explainer/page/gradients.py      | numpy flow                                                 |
+explainer/page/maps.py           | numpy                                                      |
 explainer/page/network.py        | numpy architecture scores stages units                     |
 explainer/page/relief.py         | numpy theme                                                |
+explainer/page/shown.py          | numpy flow                                                 |
 explainer/subtitles.py           |                                                            | srt
 explainer/render                 | theme subtitles                                            | av PIL manim_slides
 explainer/filming.py             |                                                            | manim subtitles

@@ -97,9 +97,7 @@ function step(view) {
   const some = shown.to === "input" && count > shown.rows.shape[0];
   const told = [
     say("chain.of_example"),
-    chain(view).stride > view.lesson.runs[view.store.state.run].stride
-      ? say("chain.at", { step: steps.values[at], stride: chain(view).stride })
-      : "",
+    ofWhichStep(chain(view), steps.values[at], now, view.lesson.runs[view.store.state.run].stride),
     some ? `${say("chain.terms", { shown: shown.rows.shape[0], count })}.` : "",
     chain(view).whole ? "" : say("chain.whole"),
     shown.difference === null ? "" : say("chain.difference", { difference: number(shown.difference, 2) }),
@@ -108,6 +106,14 @@ function step(view) {
     .join(" ");
   if (view.notes.textContent !== told) view.notes.textContent = told;
   view.table.dataset.step = steps.values[at];
+}
+
+/** Why the numbers may be of another step than the clock's. */
+function ofWhichStep({ stride, steps }, step, now, wanted) {
+  const room = stride > wanted; // not for every step that the clock shows
+  const beyond = now < steps.values[0] || now > steps.values.at(-1);
+  if (step !== now && (beyond || !room)) return say("chain.not_finite", { step, now });
+  return room ? say("chain.at", { step, stride }) : "";
 }
 
 function node(operation, index, store, lit) {

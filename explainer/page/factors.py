@@ -17,7 +17,7 @@ from explainer.chain import Chain, Operation
 from explainer.errors import TraceError
 from explainer.operations import Elementwise, Jacobian
 from explainer.page.arrays import Array, by_step
-from explainer.page.shown import evenly, fewer
+from explainer.page.shown import evenly, fewer, finite
 
 if TYPE_CHECKING:
     from explainer.page.shown import Shown
@@ -38,7 +38,8 @@ def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
         `operations` in forward order, the loss last. Each has a table for all that it passes its gradient on to, with a
         row for each number there: its terms' `incoming`, `local` and `product` (row, term, T), the sum of all products
         `total` (row, T), that of those not shown `rest`, autograd's `recorded` (row, T), and the largest `difference`
-        of these two. `steps` are those that there was room for: not all where a step has many products.
+        of these two. `steps` are those that there was room for: not all where a step has many products, and none with
+        numbers that are not finite.
 
     Raises:
         TraceError: As `chain.work_out`; or no gradients were kept.
@@ -52,6 +53,7 @@ def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
         raise TraceError(
             f"the model has {len(trace.layers)} layers; products are shown of models of {MOST_OPERATIONS} at most"
         )
+    shown = finite(trace, shown)
     every = [chain.work_out(trace, int(step)) for step in shown.steps[evenly(len(shown), SAMPLED)]]
     names = [operation.name for operation in every[0].operations]
     tables = [(name, table) for name in names for table in _tables(trace, every, name)]

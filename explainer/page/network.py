@@ -10,6 +10,7 @@ import numpy as np
 from explainer.architecture import INPUT
 from explainer.errors import TraceError
 from explainer.page.arrays import Array, by_step, quantized, tones
+from explainer.page.maps import MOST_MAPS, feature_maps, has_maps
 from explainer.page.shown import evenly
 from explainer.scores import softmax
 from explainer.stages import BLOCK, Stage, stages
@@ -64,13 +65,15 @@ def _column(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
     many = any(each is not None and each.size > each.shape[0] for each in values) and len(stage.shape) > 1
     axis = unit_axis(trace, stage.output, len(stage.shape) + 1) - 1
     count = stage.shape[axis] if many else stage.count
-    drawn = evenly(count, MOST_UNITS)
+    maps = many and has_maps(stage.shape)
+    drawn = evenly(count, MOST_MAPS if maps else MOST_UNITS)
     return {
         "name": stage.title if stage.name == INPUT else stage.name,  # "input" is the model's own
         "title": stage.title, "type": stage.type, "kind": stage.kind, "shape": list(stage.shape),
         "members": list(stage.members), "types": [trace.model.layers[each].type for each in stage.members],
         "output": stage.output, "parameters": stage.parameter_count,
         "count": count, "drawn": drawn, "summed": SUMMED if many else "",
+        "maps": feature_maps(values, axis, drawn) if maps else None,
         "values": np.stack([_of_units(each, axis, drawn, length=False) for each in values]),
         "gradients": np.stack([_of_units(each, axis, drawn, length=True) for each in gradients]),
         "skips": [[skip.start, skip.end] for skip in stage.skips],

@@ -387,6 +387,23 @@ def test_pointing_at_a_layer_lights_it_in_every_picture(visit: Visit) -> None:
     assert visit.page.locator(".lit").count() == 0
 
 
+def test_a_click_on_a_layer_shows_its_chain_rule(opened: Callable[..., Visit], small_page: Path, small: Trace) -> None:
+    found = opened(small_page)
+    pressed = found.page.locator("#chain .operation[aria-pressed=true] .symbol")
+    assert pressed.inner_text() == "ℓ"
+    found.page.locator("#network .column").nth(2).locator("circle").first.click()
+    found.settle()
+    assert pressed.inner_text() == "L2"
+    assert found.numbers("chain")["chain.0.0.incoming"] == small.gradients["L2"][0][0][0]
+    found.page.locator("#flow .layer").nth(1).focus()
+    found.page.keyboard.press("Enter")
+    found.settle()
+    assert pressed.inner_text() == "S"
+    found.page.locator("#network .column.end").click()
+    found.settle()
+    assert pressed.inner_text() == "ℓ"
+
+
 def test_one_pass_goes_forward_and_back_and_ends(opened: Callable[..., Visit], small_page: Path) -> None:
     found = opened(small_page, reduced_motion="reduce")
     found.page.get_by_role("button", name="Play one pass").click()

@@ -25,6 +25,7 @@ export function chainView(lesson, store, picture) {
   layout(view);
   store.subscribe(["run"], () => layout(view));
   store.subscribe(["operation", "table"], () => choose(view));
+  store.subscribe(["chosen"], () => chooseLayers(view));
   store.subscribe(["step"], () => step(view));
   store.subscribe(["hovered"], () => showLit(store.state.hovered, view.lit));
 }
@@ -51,6 +52,13 @@ function layout(view) {
     view.buttons.flatMap((button) => [html("span", { class: "arrow", "aria-hidden": "true" }, "←"), button]),
   );
   choose(view);
+}
+
+/** Show the operation of the last of the layers that were clicked elsewhere. */
+function chooseLayers(view) {
+  const chosen = new Set(view.store.state.chosen);
+  const found = (chain(view).operations ?? []).findLastIndex((each) => chosen.has(each.name));
+  if (found >= 0) view.store.set({ operation: found, table: 0 });
 }
 
 function choose(view) {

@@ -4,7 +4,7 @@ import { leftAxis, scale } from "./axes.js";
 import { blend, channels, colour } from "./colour.js";
 import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
-import { isLit, showLit, standFor } from "./hover.js";
+import { choosing, isLit, showLit, standFor } from "./hover.js";
 import { dragging, nearest } from "./loss.js";
 import { number, say, write } from "./words.js";
 
@@ -161,6 +161,7 @@ function bar(layer, left, each, bottom, store, lit) {
     name,
   );
   standFor(store, lit, group, [layer.name]);
+  choosing(store, group, [layer.name]);
   return { group, rect, value, layer };
 }
 

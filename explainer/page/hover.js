@@ -11,6 +11,14 @@ export function standFor(store, lit, element, layers) {
   element.addEventListener("blur", darken);
 }
 
+/** Let a click on an element, or Enter, choose layers: the chain rule shows the last of them that it knows. */
+export function choosing(store, element, layers) {
+  const choose = () => store.set({ chosen: [...layers] });
+  element.classList.add("chooses");
+  element.addEventListener("click", choose);
+  element.addEventListener("keydown", (event) => event.key === "Enter" && choose());
+}
+
 /** Whether one of these layers is pointed at. */
 export function isLit(hovered, layers) {
   return hovered !== null && hovered.some((layer) => layers.has(layer));

@@ -37,6 +37,7 @@ async function begin() {
     speed: 1,
     hovered: null,
     operation: 0,
+    chosen: null,
     table: 0,
     image: 0,
     pulse: null,

@@ -3,7 +3,7 @@
 import { signed } from "./colour.js";
 import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
-import { showLit, standFor } from "./hover.js";
+import { choosing, showLit, standFor } from "./hover.js";
 import { edgesOf, drawEdges } from "./edges.js";
 import { lay, mapsOf, pictureOf } from "./pictures.js";
 import { passes, drawPulse } from "./pulse.js";
@@ -85,7 +85,9 @@ function describe(view) {
     html("span", { class: "quiet" }, say("network.of_example"), " "),
     target ? html("span", { class: "quiet target" }) : "",
   );
-  replace(view.readout, html("span", { class: "quiet" }, say("network.hint")));
+  const known = view.lesson.runs[view.store.state.run].chain.missing === undefined;
+  const hint = [say("network.hint"), known ? say("network.hint_chain") : ""].join(" ");
+  replace(view.readout, html("span", { class: "quiet" }, hint));
 }
 
 function step(view) {
@@ -187,6 +189,7 @@ function drawColumn(column, place, room, store, lit, tell) {
     count,
   );
   standFor(store, lit, group, column.members);
+  choosing(store, group, column.members);
   walkUnits(group, column, units, tell);
   return { group, units, pictures };
 }
@@ -298,6 +301,7 @@ function loss(last, across, lit, store) {
     value,
   );
   standFor(store, lit, group, ["loss"]);
+  choosing(store, group, ["loss"]);
   return { group, value, x, y };
 }
 

@@ -20,10 +20,11 @@ export function createStore(state) {
   }
 
   function rest() {
-    clearTimeout(timer);
-    if (asked) flush();
-    clearTimeout(timer);
-    for (const catchUp of late) catchUp();
+    do {
+      if (asked) flush();
+      clearTimeout(timer);
+      for (const catchUp of late) catchUp(); // which may change more
+    } while (asked);
   }
 
   const store = {

@@ -4,7 +4,7 @@
 #   ./do setup [--without-films]   make .venv and install everything into it
 #   ./do demo [ARGUMENT...]        train, record, draw and film: explainer demo
 #   ./do test [ARGUMENT...]        ruff, mypy and pytest; with arguments, only pytest with them
-#   ./do gallery [FIGURE...]       draw the gallery: all figures and films' last frames; or these figures only
+#   ./do gallery [FIGURE...]       draw the gallery: figures, films' last frames, a page; or these figures only
 #   ./do lint                      ruff and mypy
 #   ./do clean [--all]             remove caches and builds; --all removes .venv too
 #
@@ -349,7 +349,11 @@ case $command in
         ;;
     gallery)
         setup
-        [ $# != 0 ] || set -- --films
+        if [ $# = 0 ]; then
+            browser
+            "$python" docs/draw_page.py
+            set -- --films
+        fi
         exec "$python" docs/draw_gallery.py "$@"
         ;;
     lint)

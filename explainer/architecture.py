@@ -22,7 +22,9 @@ class Layer:
     dtype: str | None = None
     parameters: Mapping[str, tuple[int, ...]] = field(default_factory=dict)  # qualified name -> shape
     settings: Mapping[str, Any] = field(default_factory=dict)  # such as {"stride": [2, 2]}
-    fed_by: tuple[str, ...] = ()  # the layers whose outputs it reads, through functions that no module sees too
+    # The layers whose outputs it reads, through functions that no module sees too; `Model.input_name` stands for what
+    # the model itself was given.
+    fed_by: tuple[str, ...] = ()
     # Autograd's names of what stands between those layers and this one, such as "AddBackward0", the first to run first:
     # functions that no module sees, and layers that were not chosen.
     unseen: tuple[str, ...] = ()
@@ -88,6 +90,10 @@ class Model:
     def _taken(self) -> frozenset[str]:
         return frozenset(self.layers).union(*(layer.parameters for layer in self.layers.values()))
 
+    @cached_property
+    def _places(self) -> dict[str, int]:
+        return {layer: place for place, layer in enumerate(self.layers)}
+
     def source(self, name: str, reader: str) -> str:
         """Return who is meant by a recorded source of a layer: a layer, or the model's own input.
 
@@ -97,8 +103,8 @@ class Model:
         """
         if name != INPUT or self.input_name == INPUT:
             return name
-        order = {layer: place for place, layer in enumerate(self.layers)}
-        is_layer = INPUT in order and order.get(reader, len(order)) > order[INPUT]
+        places = self._places
+        is_layer = INPUT in places and places.get(reader, len(places)) > places[INPUT]
         return name if is_layer else self.input_name
 
     def to_json(self) -> dict[str, Any]:

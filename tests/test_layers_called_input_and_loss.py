@@ -127,6 +127,25 @@ def test_a_layer_that_passes_the_models_input_on_is_no_alias_of_itself() -> None
     assert verify.captures(model, criterion, (x.float(), y)).check().judged
 
 
+def test_a_parameter_of_the_model_itself_may_be_called_so_too() -> None:
+    class Scaled(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.input, self.loss = nn.Parameter(torch.ones(3)), nn.Parameter(torch.zeros(3))
+
+        def forward(self, x: Any) -> Any:
+            return self.input * x + self.loss
+
+    model, criterion = Scaled(), nn.CrossEntropyLoss()
+    with explainer.record(model, criterion=criterion) as recorder:
+        x, y = batch(0)
+        criterion(model(x.float()), y).backward()
+        recorder.step()
+    (layer,) = recorder.trace.model.layers.values()
+    assert layer.fed_by == (".input",)
+    assert symbols(recorder.trace.model).keys() == {".input", "target", ".loss", "model", "input", "loss"}
+
+
 def test_without_a_loss_a_layer_of_that_name_does_not_answer_why() -> None:
     torch.manual_seed(0)
     model = nn.ModuleDict(OrderedDict(one=nn.Linear(3, 2), loss=nn.Linear(2, 2)))

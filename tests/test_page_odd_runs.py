@@ -134,6 +134,22 @@ def test_a_page_says_nothing_of_the_folders_of_who_made_it(tmp_path: Path) -> No
     assert "secret" not in page
 
 
+def test_a_layer_called_loss_or_input_is_not_taken_for_the_loss_or_the_input(opened: Opened, tmp_path: Path) -> None:
+    model = nn.Sequential()
+    for name, layer in (("loss", nn.Linear(3, 4)), ("input", nn.Linear(4, 4)), ("out", nn.Linear(4, 2))):
+        model.add_module(name, layer)
+    trace = record(model, torch.ones(4, 3))
+    found = opened(trace.page().save(tmp_path / "names.html"))
+    titles = found.page.locator("#network .column:not(.end) .name").all_text_contents()
+    assert titles[:3] == ["input", "loss (Linear)", "input (Linear)"]
+    found.page.locator("#flow .layer").first.dispatch_event("pointerenter")
+    found.settle()
+    assert found.page.locator("#chain .operation.lit .type").all_inner_texts() == ["Linear"]
+    found.page.locator("#network .column").nth(1).locator("circle").first.click()
+    found.settle()
+    assert found.numbers("chain")["chain.0.0.incoming"] == trace.gradients["loss"][0][0][0]
+
+
 # Another language
 
 

@@ -2,7 +2,7 @@
 
 import { html, numeric, replace } from "./elements.js";
 import { choices } from "./frame.js";
-import { standFor, showLit } from "./hover.js";
+import { LOSS, standFor, showLit } from "./hover.js";
 import { nearest } from "./loss.js";
 import { number, say, write } from "./words.js";
 
@@ -57,7 +57,7 @@ function layout(view) {
 /** Show the operation of the last of the layers that were clicked elsewhere. */
 function chooseLayers(view) {
   const chosen = new Set(view.store.state.chosen);
-  const found = (chain(view).operations ?? []).findLastIndex((each) => chosen.has(each.name));
+  const found = (chain(view).operations ?? []).findLastIndex((each) => chosen.has(idOf(each)));
   if (found >= 0) view.store.set({ operation: found, table: 0 });
 }
 
@@ -124,6 +124,10 @@ function ofWhichStep({ stride, steps }, step, now, wanted) {
   return room ? say("chain.at", { step, stride }) : "";
 }
 
+function idOf(operation) {
+  return operation.is_loss ? LOSS : operation.name;
+}
+
 function node(operation, index, store, lit) {
   const isLoss = operation.is_loss;
   const button = html(
@@ -136,7 +140,7 @@ function node(operation, index, store, lit) {
     html("span", { class: "symbol" }, isLoss ? "ℓ" : operation.name),
     html("span", { class: "type" }, operation.type),
   );
-  standFor(store, lit, button, [operation.name]);
+  standFor(store, lit, button, [idOf(operation)]);
   return button;
 }
 

@@ -27,7 +27,8 @@ def curves(trace: Trace, shown: Shown) -> dict[str, Any]:
         TraceError: No loss was recorded.
     """
     if "loss" not in trace.scalars:
-        raise TraceError(f"the trace holds no loss: {trace.missing.get('loss', 'none was recorded')}")
+        reason = trace.missing.get(trace.model.loss_name, "none was recorded")
+        raise TraceError(f"the trace holds no loss: {reason}")
     names = [name for name in trace.scalars if np.isfinite(trace.scalars[name]).any()]
     others = [name for name in names if name.endswith("loss") and name != "loss"]
     criterion = trace.model.criterion

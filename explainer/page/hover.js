@@ -1,5 +1,8 @@
 // What one points at, or has focus, is lit in every picture that shows it.
 
+/** What stands for the loss among the layers that are pointed at: no layer can be called so. */
+export const LOSS = ".loss";
+
 /** Let an element stand for layers: pointing at it lights them everywhere, and it is lit with them. */
 export function standFor(store, lit, element, layers) {
   lit.push({ element, layers: new Set(layers) });

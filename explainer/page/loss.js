@@ -3,7 +3,7 @@
 import { bottomAxis, leftAxis, path, scale } from "./axes.js";
 import { fit, html, numeric, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
-import { standFor, showLit } from "./hover.js";
+import { LOSS, standFor, showLit } from "./hover.js";
 import { number, percent, say, write, knows } from "./words.js";
 
 const HEIGHT = 330;
@@ -16,7 +16,7 @@ export function lossView(lesson, store, picture) {
   view.values = html("p", { class: "values" });
   view.drawing = svg("svg", { role: "img", "aria-label": say("loss.picture") });
   picture.append(view.values, view.drawing);
-  standFor(store, view.lit, view.drawing, ["loss"]);
+  standFor(store, view.lit, view.drawing, [LOSS]);
   dragging(
     view.drawing,
     (x) =>

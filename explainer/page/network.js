@@ -3,7 +3,7 @@
 import { signed } from "./colour.js";
 import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
-import { choosing, showLit, standFor } from "./hover.js";
+import { LOSS, choosing, showLit, standFor } from "./hover.js";
 import { edgesOf, drawEdges } from "./edges.js";
 import { lay, mapsOf, pictureOf } from "./pictures.js";
 import { passes, drawPulse } from "./pulse.js";
@@ -197,7 +197,9 @@ function drawColumn(column, place, room, store, lit, tell) {
 function titleOf(column) {
   if (column.name === "input") return say("network.input");
   const { members, title, type } = column;
-  if (members.length <= FEW) return members.join(" → ");
+  const joined = members.join(" → ");
+  if (joined === "input" || joined === "loss") return title; // which says that this is a layer
+  if (members.length <= FEW) return joined;
   return title === type ? `${members[0]} … ${members.at(-1)}` : title; // their names have nothing in common, or have
 }
 
@@ -300,8 +302,8 @@ function loss(last, across, lit, store) {
     svg("text", { class: "symbol", x, y, dy: "0.35em", "text-anchor": "middle" }, "ℓ"),
     value,
   );
-  standFor(store, lit, group, ["loss"]);
-  choosing(store, group, ["loss"]);
+  standFor(store, lit, group, [LOSS]);
+  choosing(store, group, [LOSS]);
   return { group, value, x, y };
 }
 

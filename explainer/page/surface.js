@@ -5,7 +5,7 @@ import { ramp } from "./colour.js";
 import { contour } from "./contours.js";
 import { fit, html, numeric, penOf, replace, svg } from "./elements.js";
 import { whenResized } from "./frame.js";
-import { standFor, showLit } from "./hover.js";
+import { LOSS, standFor, showLit } from "./hover.js";
 import { dragging } from "./loss.js";
 import { mountainView } from "./mountain.js";
 import { toneOf } from "./surface_scale.js";
@@ -25,7 +25,7 @@ export function surfaceView(lesson, store, picture) {
   const mountain = html("div", { class: "mountain" });
   view.notes = html("p", { class: "note" });
   picture.append(view.values, html("div", { class: "pair" }, view.stack, mountain), key(view.surface), view.notes);
-  standFor(store, view.lit, view.stack, ["loss"]);
+  standFor(store, view.lit, view.stack, [LOSS]);
   dragging(
     view.over,
     (x, clientY) =>

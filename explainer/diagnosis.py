@@ -20,7 +20,9 @@ from explainer.baseline import knowing_nothing
 from explainer.errors import TraceError
 from explainer.lifetimes import lifetimes
 from explainer.ratios import update_ratios
+from explainer.same_answer import same_answer
 from explainer.saturation import ends, saturated_share, zeroes
+from explainer.units import dead_lately
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
@@ -36,8 +38,10 @@ FINE, MILD, SEVERE, UNKNOWN = "fine", "mild", "severe", "unknown"
 VANISHING = (1e-2, 1e-3)
 EXPLODING = (1e2, 1e3)
 # The share of a layer's units that are dead. Karpathy's notes for CS231n: "as much as 40% of your network can be dead"
-# where the learning rate is too high.
+# where the learning rate is too high. Of healthy ReLUs that open for one example in ten, 0.9ⁿ are shut for n different
+# examples by chance: for 16 they are fewer than half of that.
 DEAD = (0.4, 0.75)
+ENOUGH = 16
 # The share of a layer's values within 5 % of an end of its range; Glorot and Bengio (2010), section 3.
 SATURATED = (0.5, 0.8)
 # Which share of steps turn back, and after which share the loss is higher: on a parabola, steps turn back at every step
@@ -176,17 +180,24 @@ def _dead(trace: Trace) -> Finding:
         judged = [each for each in lifetimes(trace) if not each.missing]
     except TraceError:
         return _all_zero(trace)
-    last = {each.layer: (float(each.share[np.isfinite(each.share)][-1]), each) for each in judged}
+    last = {each.layer: (float(each.share[np.isfinite(each.share)][-1]), each.units, each.fewest) for each in judged}
     if not last:
         raise TraceError("of no layer were two examples or more kept")
-    layer = max(last, key=lambda name: last[name][0])
-    share, lifetime = last[layer]
-    numbers = {"share": share, "units": float(lifetime.units), "examples": float(lifetime.fewest)}
-    told = (
-        f"{share:.0%} of the {lifetime.units} units of layer {layer} say the same to each of {lifetime.fewest} examples"
-    )
+    doubted = {name for name, (share, *_) in last.items() if share >= DEAD[0] and name in trace.activations}
+    for name in doubted:
+        found, examples = dead_lately(trace, name, ENOUGH)
+        last[name] = (len(found.dead) / found.count, found.count, examples)
+    layer = max(last, key=lambda name: (last[name][2] >= ENOUGH, last[name][0]))
+    if _above(last[layer][0], DEAD) == FINE:
+        layer = max(last, key=lambda name: last[name][0])
+    share, units, examples = last[layer]
+    numbers = {"share": share, "units": float(units), "examples": float(examples)}
+    told = f"{share:.0%} of the {units} units of layer {layer} say the same to each of {examples} examples"
+    if share >= DEAD[0] and examples < ENOUGH:
+        raise TraceError(f"{told}, which are too few to call them dead: it takes {ENOUGH} "
+                         "different ones; keep more with examples=, or record more steps")  # fmt: skip
     if share == 0:
-        told = f"no unit says the same to each of {lifetime.fewest} examples"
+        told = f"no unit says the same to each of {examples} examples"
     return Finding("dead", _above(share, DEAD), told, numbers, layer if share else "")
 
 
@@ -277,13 +288,41 @@ def _not_learning(trace: Trace) -> Finding:
         told = f"the loss is no finite number from step {trace.steps[when]} on"
         return Finding("not learning", SEVERE, told, {"first step": float(trace.steps[when])})
     first, last = _ends_of(losses)
-    nothing, fallen = knowing_nothing(trace), _fallen(trace)
+    nothing, same, fallen = knowing_nothing(trace), same_answer(trace), _fallen(trace)
     numbers = {"first loss": first, "last loss": last, "fallen": fallen, "moves": moves}
     told = f"the loss goes from {first:.3g} to {last:.3g}"
-    if nothing is not None and last >= BELOW_NOTHING * nothing:
+    if nothing is not None:
         numbers["knowing nothing"] = nothing
-        return Finding("not learning", SEVERE, f"{told}, and who knows nothing has {nothing:.3f}{still}", numbers)
-    return Finding("not learning", SEVERE if fallen < FALLEN else FINE, told + still, numbers)
+        if last >= BELOW_NOTHING * nothing:
+            return Finding("not learning", SEVERE, f"{told}, and who knows nothing has {nothing:.3f}{still}", numbers)
+    if same is not None:
+        numbers |= {"same answer": same.constant, "its own": same.given, "examples": float(same.examples)}
+        if same.given >= BELOW_NOTHING * same.constant:
+            told += f"; of the last {same.examples} examples kept it is {same.given:.3g}, and who gives each the same"
+            return Finding("not learning", SEVERE, f"{told} answer has {same.constant:.3g}{still}", numbers)
+        nothing = same.constant if nothing is None else min(nothing, same.constant)
+    if fallen >= FALLEN or still:
+        return Finding("not learning", SEVERE if fallen < FALLEN else FINE, told + still, numbers)
+    return _stayed(trace, nothing, numbers)
+
+
+def _stayed(trace: Trace, nothing: float | None, numbers: Mapping[str, float]) -> Finding:
+    """Judge a run whose loss did not fall: one may have learned before, as that which goes on from a checkpoint.
+
+    Args:
+        nothing: The loss of who knows nothing, or does not look at the inputs; None where it is not known.
+    """
+    first, last = numbers["first loss"], numbers["last loss"]
+    told = f"the loss goes from {first:.3g} to {last:.3g}"
+    if nothing is None:
+        told += ": it does not fall, and whether the model had learned before cannot be told of this loss"
+        return Finding("not learning", MILD if last - first < FALLEN * abs(first) else SEVERE, told, numbers)
+    if last - first >= FALLEN * nothing:
+        return Finding("not learning", SEVERE, f"{told}: it rises", numbers)
+    learned = 1 - last / nothing
+    step = trace.steps[max(1, len(trace) // 10) - 1]
+    told += f", and who knows nothing has {nothing:.3g}: what the model has learned it had learned by step {step}"
+    return Finding("not learning", FINE if learned >= ARRIVED[0] else MILD, told, {**numbers, "learned": learned})
 
 
 def _losses(trace: Trace) -> Floats:

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 _FEATURES_LAST = ("Linear", "LayerNorm", "RMSNorm", "Embedding", "EmbeddingBag", "RNN", "LSTM", "GRU", "Attention")
 _CHANNELS_SECOND = ("Conv", "LazyConv", "BatchNorm", "GroupNorm", "InstanceNorm", "PixelShuffle")
 _TRANSFORMERS_LINEAR = "Conv1D"  # is no convolution: Hugging Face's name for a Linear with its weight transposed
+_BACK = 50  # steps, the last ones, in which different examples are looked for
 
 
 @dataclass(frozen=True)
@@ -108,6 +109,38 @@ def dead_units(
         dead = {unit: value for unit, value in dead.items() if low[:, unit].any()}
     batches = [_batch_size(known, index, size, shape) for index, size in zip(indices, sizes, strict=True)]
     return Units(low.shape[1], axis, tuple(shape), dead, sum(sizes), sum(batches), at_most)
+
+
+def dead_lately(trace: Trace, layer: str, enough: int) -> tuple[Units, int]:
+    """Find the units that are dead in the last steps that hold enough different examples; and say how many they are.
+
+    Examples that come again count once, where inputs were kept. All of the last steps are taken that are looked at,
+    where they hold fewer.
+    """
+    indices: list[int] = []
+    different: set[bytes] = set()
+    for index in range(len(trace) - 1, max(len(trace) - 1 - _BACK, -1), -1):
+        if len(different) >= enough:
+            break
+        try:
+            count = trace.activations[layer].shape_at([index])[0]
+        except TraceError:  # it was not called at this step
+            continue
+        different |= _examples(trace, index, count)
+        indices.append(index)
+    found = dead_units(trace, layer, sorted(indices))
+    return found, min(len(different), found.examples)
+
+
+def _examples(trace: Trace, index: int, count: int) -> set[bytes]:
+    """Return what tells a step's first examples apart: their inputs, or where those were not kept their places."""
+    try:
+        inputs = np.asarray(trace.inputs[index])
+    except TraceError:
+        inputs = np.empty(0)
+    if inputs.ndim and len(inputs) == count:
+        return {each.tobytes() for each in inputs}
+    return {f"{index} {place}".encode() for place in range(count)}
 
 
 def unit_axis(trace: Trace, layer: str, ndim: int) -> int:

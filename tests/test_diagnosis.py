@@ -175,6 +175,121 @@ def test_steps_whose_loss_is_no_number_are_not_told_to_go_straight() -> None:
     assert found.words == "cannot be told: not every loss of steps 0 to 11 is a finite number"
 
 
+def go_on(trained: nn.Module, *, rate: float = 0.1, steps: int = 12) -> Trace:
+    """Train a classifier until its loss hardly falls any more, then record what comes next."""
+    optimizer = torch.optim.SGD(trained.parameters(), lr=1.0)
+    for _ in range(400):
+        optimizer.zero_grad()
+        nn.CrossEntropyLoss()(trained(INPUTS), LABELS).backward()
+        optimizer.step()
+    return record(trained, rate=rate, steps=steps)
+
+
+def test_a_run_that_goes_on_from_a_converged_model_is_not_said_to_learn_nothing() -> None:
+    trace = go_on(chain(nn.Tanh))
+    losses = trace.scalars["loss"]
+    found = of_kind(trace, "not learning")
+    assert abs(losses[-1] / losses[0] - 1) < 0.01 and losses[0] < 0.01  # it hardly falls
+    assert found.severity == FINE
+    assert found.words.endswith("and who knows nothing has 0.693: what the model has learned it had learned by step 0")
+    assert found.numbers["learned"] == pytest.approx(1 - losses[-1] / np.log(2), rel=1e-6)
+
+
+def test_a_converged_model_that_a_large_step_ruins_is_found() -> None:
+    found = of_kind(go_on(chain(nn.Tanh, scale=3.0), rate=3e4), "not learning")
+    assert found.severity == SEVERE and found.numbers["last loss"] > found.numbers["first loss"]
+
+
+def test_a_converged_model_whose_weights_do_not_move_is_found() -> None:
+    found = of_kind(go_on(chain(nn.Tanh), rate=0.0), "not learning")
+    assert found.severity == SEVERE and found.words.endswith(": no step moves a weight")
+
+
+class Far(nn.Module):
+    """A loss of which a trace knows no loss of who knows nothing."""
+
+    def forward(self, scores: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
+        return nn.functional.cross_entropy(scores, labels) + 1000
+
+
+def test_a_loss_that_does_not_fall_and_says_nothing_of_itself_is_called_mild() -> None:
+    model, criterion = chain(nn.Tanh), Far()
+    optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        for _ in range(5):
+            optimizer.zero_grad()
+            criterion(model(INPUTS), LABELS).backward()
+            optimizer.step()
+    found = of_kind(recorder.trace, "not learning")
+    assert found.severity == MILD
+    assert found.words.endswith("whether the model had learned before cannot be told of this loss")
+
+
+def learn_without_looking(count: int) -> tuple[Trace, torch.Tensor]:
+    """Train a classifier of one rare class in twelve on inputs that say nothing."""
+    generator = torch.Generator().manual_seed(1)
+    labels = (torch.arange(count) % 12 == 0).long()
+    model = nn.Sequential(nn.Linear(2, 2))
+    optimizer, criterion = torch.optim.SGD(model.parameters(), lr=1.0), nn.CrossEntropyLoss()
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, examples=None) as recorder:
+        for _ in range(60):
+            optimizer.zero_grad()
+            criterion(model(torch.randn(count, 2, generator=generator) * 0.1), labels).backward()
+            optimizer.step()
+    return recorder.trace, labels
+
+
+def test_a_run_that_learned_only_how_often_each_class_comes_does_not_learn() -> None:
+    trace, labels = learn_without_looking(48)
+    often = np.bincount(labels.numpy()) / 48
+    entropy = -float((often * np.log(often)).sum())
+    found = of_kind(trace, "not learning")
+    assert found.numbers["fallen"] > 0.1 and found.numbers["last loss"] < 0.5 * np.log(2)  # far below ln 2
+    assert found.severity == SEVERE
+    assert found.numbers["same answer"] == pytest.approx(entropy)
+    assert f"who gives each the same answer has {entropy:.3g}" in found.words
+
+
+def test_units_are_not_called_dead_by_two_examples() -> None:
+    torch.manual_seed(0)
+    model = nn.Sequential(nn.Linear(6, 16), nn.ReLU(), nn.Linear(16, 2))
+    optimizer, criterion = torch.optim.SGD(model.parameters(), lr=0.01), nn.CrossEntropyLoss()
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        for step in range(12):
+            optimizer.zero_grad()
+            criterion(model(INPUTS[2 * step :][:2]), LABELS[2 * step :][:2]).backward()
+            optimizer.step()
+    trace = recorder.trace
+    silent = [float((np.asarray(trace.activations["1"][step]) == 0).all(axis=0).mean()) for step in range(12)]
+    assert silent[-1] > diagnosis.DEAD[0]  # by the last two examples they would be
+    together = (np.asarray(trace.activations["1"])[-8:].reshape(16, 16) == 0).all(axis=0).mean()
+    found = of_kind(trace, "dead")
+    assert found.severity == FINE
+    assert found.numbers == {"share": pytest.approx(together), "units": 16, "examples": 16}
+
+
+def test_an_example_that_comes_again_counts_once() -> None:
+    trace = record(dead(), steps=4)
+    assert of_kind(trace, "dead").numbers["examples"] == 24
+    model = dead()
+    with explainer.record(model, examples=8) as recorder:
+        for _ in range(6):
+            model(INPUTS).sum().backward()
+            recorder.step()
+    assert "say the same to each of 8 examples, which are too few" in of_kind(recorder.trace, "dead").words
+
+
+def test_of_too_few_examples_it_cannot_be_told_whether_units_are_dead() -> None:
+    model = dead()
+    with explainer.record(model) as recorder:
+        for _ in range(3):
+            model(torch.randn(2, 6)).sum().backward()
+            recorder.step()
+    found = of_kind(recorder.trace, "dead")
+    assert found.severity == UNKNOWN
+    assert "say the same to each of 6 examples, which are too few to call them dead: it takes 16" in found.words
+
+
 def test_what_a_trace_lacks_cannot_be_told_with_the_reason() -> None:
     found = {each.kind: each for each in findings(record(chain(nn.Tanh), keep=()))}
     assert found["vanishing"].severity == FINE  # statistics are always there

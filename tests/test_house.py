@@ -55,7 +55,8 @@ explainer/laps.py                | numpy trace                                  
 explainer/reach.py               | numpy trace flow stages                                    |
 explainer/chain.py               | numpy trace operations                                     |
 explainer/symbols.py             | architecture operations                                    |
-explainer/diagnosis.py           | numpy flow baseline lifetimes ratios saturation            |
+explainer/same_answer.py         | numpy trace scores                                         |
+explainer/diagnosis.py           | numpy flow baseline lifetimes ratios same_answer saturation units |
 explainer/portrait.py            | numpy classifier scores stages                             |
 explainer/factors.py             | numpy chain operations                                     |
 explainer/change.py              | numpy trace chain operations                               |

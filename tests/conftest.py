@@ -25,6 +25,27 @@ if "PYTEST_XDIST_WORKER" in os.environ:
     os.environ.setdefault("OMP_NUM_THREADS", str(max(1, (os.cpu_count() or 1) // workers)))
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="also every size of torchvision's models, and 10,000 mutated traces"
+    )
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what is more of the same, unless it is asked for."""
+    if not config.getoption("--thorough"):
+        left_out = pytest.mark.skip(reason="more of the same: tested by `pytest --thorough`")
+        for item in items:
+            if item.get_closest_marker("thorough"):
+                item.add_marker(left_out)
+
+
+@pytest.fixture(scope="session")
+def thorough(pytestconfig: pytest.Config) -> bool:
+    """Tell whether more of the same was asked for."""
+    return bool(pytestconfig.getoption("--thorough"))
+
+
 @pytest.fixture(scope="session", autouse=True)
 def runs_of_lessons(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
     """Keep the lessons' traces and surfaces in a folder of this session, made once and shared by all its workers."""

@@ -1,4 +1,7 @@
-"""Folders that a stranger may have made: each is a trace or a TraceError, and nothing else happens."""
+"""Folders that a stranger may have made: each is a trace or a TraceError, and nothing else happens.
+
+Of each kind of mutation the first 300 are tried, always the same; with `--thorough` more than 10,000 together.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ from torch import nn
 
 import explainer
 
-EXAMPLES = 1700  # of each kind of mutation: more than 10,000 together
+EXAMPLES, THOROUGHLY = 300, 1700  # of each kind of mutation
 CHUNK = 65536  # bytes under one sum: written here again, so that the reader is held to the format and not to itself
 KINDS = ("activations", "gradients", "parameters", "parameter_gradients", "updates")
 
@@ -309,12 +312,13 @@ MUTATIONS = [mutate_about, mutate_header, mutate_entry, mutate_body, mutate_byte
 @pytest.mark.slow
 @pytest.mark.parametrize("mutate", MUTATIONS)
 def test_a_mutated_folder_is_a_trace_or_a_trace_error(
-    genuine: dict[str, bytes], bounded: Callable[[Path], None], tmp_path: Path, mutate: Any
+    genuine: dict[str, bytes], bounded: Callable[[Path], None], tmp_path: Path, mutate: Any, thorough: bool
 ) -> None:
     folder = tmp_path / "t"
+    count = THOROUGHLY if thorough else EXAMPLES
 
     @settings(
-        max_examples=EXAMPLES, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
+        max_examples=count, derandomize=True, database=None, deadline=None, suppress_health_check=list(HealthCheck)
     )
     @given(st.data())
     def check(draw: st.DataObject) -> None:

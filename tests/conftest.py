@@ -27,7 +27,9 @@ if "PYTEST_XDIST_WORKER" in os.environ:
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption(
-        "--thorough", action="store_true", help="also every size of torchvision's models, and 10,000 mutated traces"
+        "--thorough",
+        action="store_true",
+        help="also every size of torchvision's models, 10,000 mutated traces and 200 killed runs",
     )
 
 

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from explainer import chain
 from explainer.chain import Chain, Operation
-from explainer.errors import TraceError
+from explainer.errors import place_of
 from explainer.operations import Elementwise, Jacobian
 
 if TYPE_CHECKING:
@@ -95,10 +95,7 @@ def of_example(trace: Trace, step: int = -1, example: int = 0) -> Factors:
     index = trace.index_of(step)
     worked = chain.work_out(trace, step)
     inputs = worked.operations[0].input
-    if not 0 <= example < len(inputs):
-        raise TraceError(
-            f"step {worked.step} keeps no example {example}: there are {len(inputs)}, from 0 to {len(inputs) - 1}"
-        )
+    example = place_of(example, len(inputs), f"step {worked.step} keeps")
     names = [trace.model.input_name, *(operation.name for operation in worked.operations[:-1])]
     values = {name: op.input[example] for name, op in zip(names, worked.operations, strict=True)}
     gradients = worked.parameter_gradients or _recorded(trace, index)

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 
 if TYPE_CHECKING:
     from explainer.trace import Trace
@@ -38,7 +38,7 @@ def gradient_sizes(trace: Trace, measure: str = "norm") -> NDArray[np.float64]:
     Raises:
         TraceError: There is no such measure.
     """
-    if measure not in MEASURES:
+    if not is_one_of(measure, MEASURES):
         raise TraceError(unknown("measure of a gradient", measure, MEASURES))
     return _statistic(trace, MEASURES[measure])
 

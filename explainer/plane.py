@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explainer.classifier import check_judged, class_numbers, probabilities_of, probe_layer
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.forward import forward
 from explainer.regression import output_layer
 from explainer.trace import Trace
@@ -158,7 +158,7 @@ def two_unit_layer(trace: Trace, plane: Plane, layer: str | None = None) -> str:
     """
     shapes = {name: each.output_shape for name, each in trace.model.layers.items() if name in trace.layers}
     if layer is not None:
-        if layer not in shapes:
+        if not is_one_of(layer, shapes):
             raise TraceError(unknown("layer", layer, shapes))
         if len(shapes[layer] or ()) != 2 or (shapes[layer] or ())[1] != 2:
             raise TraceError(f"layer {layer!r} gives each example {(shapes[layer] or ())[1:]} numbers, not two")

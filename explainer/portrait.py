@@ -16,7 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from explainer.classifier import probabilities_of
-from explainer.errors import TraceError
+from explainer.errors import TraceError, place_of
 from explainer.scores import LOSSES
 from explainer.stages import BLOCK, Stage, stages
 
@@ -116,11 +116,8 @@ def picture_of(trace: Trace, seen: Seen, step: int = -1, example: int = 0) -> Ar
 
 
 def _check_example(trace: Trace, index: int, example: int) -> None:
-    kept = [len(each[index]) for each in (trace.activations[name] for name in list(trace.activations)[:1])]
-    if kept and not 0 <= example < kept[0]:
-        raise TraceError(
-            f"step {trace.steps[index]} keeps no example {example}: there are {kept[0]}, from 0 to {kept[0] - 1}"
-        )
+    for name in list(trace.activations)[:1]:
+        place_of(example, len(trace.activations[name][index]), f"step {trace.steps[index]} keeps")
 
 
 def _numbers(trace: Trace, stage: Stage, index: int, example: int) -> tuple[Array | None, str]:

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.thinning import bins
 
 if TYPE_CHECKING:
@@ -50,7 +50,7 @@ def update_ratios(trace: Trace, per: str = "layer") -> Ratios:
     Raises:
         TraceError: There is no such choice, or no updates were recorded.
     """
-    if per not in PER:
+    if not is_one_of(per, PER):
         raise TraceError(unknown("choice of what a ratio is of", per, PER))
     parameters: dict[str, Any] = trace.statistics.get("parameters", {})
     updates: dict[str, Any] = trace.statistics.get("updates", {})

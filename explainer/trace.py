@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from explainer.architecture import Model
-from explainer.errors import MissingDependency, TraceError, UnknownName, unknown
+from explainer.errors import MissingDependency, TraceError, UnknownName, unknown, whole
 from explainer.ranks import read_trace
 from explainer.recordings import Recordings, Steps, StepTensors
 from explainer.statistics import STATISTICS
@@ -118,7 +118,7 @@ class Trace:
         Raises:
             TraceError: The step was not recorded; the nearest that was is named.
         """
-        numbers = self._steps.numbers
+        numbers, step = self._steps.numbers, whole("a step", step)
         if not numbers:
             raise TraceError(f"the trace holds no step: {self.missing.get('loss', 'nothing was recorded')}")
         if -len(numbers) <= step < 0:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import numpy.typing as npt
 
-from explainer.errors import TraceError, UnknownName, unknown
+from explainer.errors import TraceError, UnknownName, is_one_of, unknown
 from explainer.saturation import layer_of
 
 if TYPE_CHECKING:
@@ -107,7 +107,7 @@ def _parameter(trace: Trace, layer: str | None) -> str:
         if first is None:
             raise TraceError("no parameter of the model is a matrix, so that there are no weights to draw")
         return first
-    if layer in kept:
+    if is_one_of(layer, kept):
         return layer
     own = [name for name in wide if name.rpartition(".")[0] == layer]
     if not own:

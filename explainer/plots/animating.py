@@ -17,7 +17,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.plots.describing import describe
 from explainer.plots.moving_files import WRITERS
 from explainer.plots.style import STYLES, layout, tick
@@ -71,7 +71,7 @@ def animate(
     path = Path(path)
     kind = _kind_of(path)
     check(draw)
-    if style not in STYLES:
+    if not is_one_of(style, STYLES):
         raise TraceError(unknown("style", style, STYLES))
     steps = _steps(trace, most)
     drawn = _Drawn(draw, trace, steps, style, theme, options, progress)

@@ -56,6 +56,17 @@ def runs_of(traces: Traces, *, most: int | None = _MOST) -> dict[str, Trace]:
     return runs
 
 
+def trace_of(trace: Trace) -> Trace:
+    """Return the trace that a figure of one is drawn of.
+
+    Raises:
+        TraceError: It is none, or several.
+    """
+    if not hasattr(trace, "statistics"):
+        raise TraceError(f"this figure is drawn of one trace, not of a {type(trace).__name__}")
+    return trace
+
+
 def _named(traces: Iterable[Trace]) -> dict[str, Trace]:
     runs: dict[str, Trace] = {}
     for place, trace in enumerate(traces, 1):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -65,9 +65,7 @@ def function_fit(
     runs = runs_of(trace, most=4)
     for each in runs.values():
         each.index_of(-1)  # says why, where nothing was recorded
-    chosen = telling_steps([each.steps for each in runs.values()]) if steps is None else list(steps)
-    if not 1 <= len(chosen) <= _CURVES:
-        raise TraceError(f"this figure draws 1 to {_CURVES} steps, and these are {len(chosen)}")
+    chosen = telling_steps([each.steps for each in runs.values()]) if steps is None else _checked(steps)
     places = {name: sorted({each.index_of(step) for step in chosen}) for name, each in runs.items()}
     fits = {name: read_regression(each, name, places[name]) for name, each in runs.items()}
     with canvas(ax, theme, style) as (ax, theme):
@@ -103,6 +101,15 @@ def telling_steps(recorded: Sequence[NDArray[Any]]) -> list[int]:
     past = np.log1p(steps - steps[0])
     wanted = past[-1] * np.array([0.0, 0.5, 0.75, 1.0])
     return [int(steps[place]) for place in sorted({int(np.abs(past - each).argmin()) for each in wanted})]
+
+
+def _checked(steps: Sequence[int]) -> list[int]:
+    if not isinstance(steps, Iterable):
+        raise TraceError(f"steps are several, such as steps=[0, -1], and not {steps!r}")
+    chosen = list(steps)
+    if not 1 <= len(chosen) <= _CURVES:
+        raise TraceError(f"this figure draws 1 to {_CURVES} steps, and these are {len(chosen)}")
+    return chosen
 
 
 def _draw(ax: Axes, fit: Regression, most: int, theme: Theme, line: dict[str, Any]) -> None:

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
 from explainer import scores
+from explainer.plots.comparing import trace_of
 from explainer.plots.style import LABEL, canvas, dress, entitle, lines_of, points
 from explainer.scores import read_scores
 from explainer.theme import NEGATIVE, POSITIVE, RIGHT, Theme, ink
@@ -57,7 +58,7 @@ def log_softmax_range(
         >>> axes = plots.log_softmax_range(lessons.record_lesson("digits"))
         >>> path = plots.save(axes, "log_softmax_range.svg")
     """
-    chosen = sorted({part.stop - 1 for part in bins(len(trace), _READ)})
+    chosen = sorted({part.stop - 1 for part in bins(len(trace_of(trace)), _READ)})
     seen = read_scores(trace, chosen)
     own, edge = seen.largest_gap(), scores.breaking_gap()
     far = max(_FAR, int(np.ceil(1.1 * own))) if np.isfinite(own) else _FAR

@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
 from explainer import scores
+from explainer.plots.comparing import trace_of
 from explainer.plots.style import LABEL, NOTE, canvas, dress, entitle, lines_of, number, points
 from explainer.scores import Scores, read_scores
 from explainer.theme import LOSS, NEGATIVE, Theme, ink
@@ -55,6 +56,7 @@ def loss_mistakes(
         >>> axes = plots.loss_mistakes(lessons.record_lesson("digits"))
         >>> path = plots.save(axes, "loss_mistakes.svg")
     """
+    trace_of(trace)
     chosen = sorted({part.start for part in bins(len(trace), _COLUMNS)} | {len(trace) - 1} if len(trace) else ())
     seen = read_scores(trace, chosen)
     right, mistaken = seen.right_losses, seen.mistaken_losses

@@ -12,7 +12,7 @@ from matplotlib.ticker import LogLocator, MaxNLocator, NullLocator
 from numpy.typing import NDArray
 
 from explainer import baseline, flow
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.plots.comparing import runs_of, style_of
 from explainer.plots.heights import SCALES
 from explainer.plots.style import LABEL, NOTE, background, canvas, dress, entitle, lines_of, number, points, tick
@@ -110,7 +110,7 @@ def _frame(ax: Axes, losses: Sequence[NDArray[np.float64]], nothing: float | Non
     """Choose one scale for all losses that are finite numbers."""
     values = np.concatenate([*losses, [] if nothing is None else [nothing]])
     values = values[np.isfinite(values)]
-    if scale is not None and scale not in SCALES:
+    if scale is not None and not is_one_of(scale, SCALES):
         raise TraceError(unknown("scale", scale, SCALES))
     low, high = (float(values.min()), float(values.max())) if values.size else (0.0, 1.0)
     positive = values[values > 0]

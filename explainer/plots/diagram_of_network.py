@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
+from explainer.plots.comparing import trace_of
 from explainer.plots.sheet import sheet
 from explainer.plots.stages_in_a_row import StagesInARow, rounded
 from explainer.plots.style import canvas, entitle, legend_row, lines_of
@@ -60,7 +61,7 @@ def network(
         >>> axes = plots.network(lessons.record_lesson("two-layer"))
         >>> path = plots.save(axes, "network.svg")
     """
-    seen = portrait(trace, step, example, _STAGES)
+    seen = portrait(trace_of(trace), step, example, _STAGES)
     picture = picture_of(trace, seen[0], step, example)
     with canvas(ax, theme, style) as (ax, theme):
         sheet(ax, theme)

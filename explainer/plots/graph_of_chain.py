@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 
 from explainer import factors
 from explainer.factors import Factors
+from explainer.plots.comparing import trace_of
 from explainer.plots.factors_in_a_row import FactorsInARow
 from explainer.plots.sheet import sheet, spelled
 from explainer.plots.style import canvas, entitle, legend_row, lines_of
@@ -64,7 +65,7 @@ def chain_rule(
         >>> axes = plots.chain_rule(lessons.record_lesson("two-layer"))
         >>> path = plots.save(axes, "chain_rule.svg")
     """
-    index = _most_wrong(trace) if step is None else trace.index_of(step)
+    index = _most_wrong(trace_of(trace)) if step is None else trace.index_of(step)
     found = factors.of_example(trace, int(trace.steps[index]), example)
     with canvas(ax, theme, style) as (ax, theme):
         drawn = FactorsInARow(trace.model, trace.layers, found, sheet(ax, theme).width, theme)

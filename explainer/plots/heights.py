@@ -13,7 +13,7 @@ from matplotlib.colors import BoundaryNorm, Colormap, ListedColormap, to_rgba
 from matplotlib.ticker import MaxNLocator
 from numpy.typing import ArrayLike, NDArray
 
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.plots.style import LABEL, TICK, points, tick
 from explainer.theme import HEIGHTS, Theme, height_colour
 
@@ -118,7 +118,7 @@ def heights_of(*losses: ArrayLike, scale: str | None = None, spread: float = MAP
     """
     values = np.concatenate([np.ravel(np.asarray(each, np.float64)) for each in losses])
     values = values[np.isfinite(values)]
-    if scale is not None and scale not in SCALES:
+    if scale is not None and not is_one_of(scale, SCALES):
         raise TraceError(unknown("scale", scale, SCALES))
     if not values.size:
         return Heights(np.array([0.0, 1.0]), log=False)

@@ -8,7 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from numpy.typing import NDArray
 
-from explainer.errors import TraceError
+from explainer.errors import place_of
+from explainer.plots.comparing import trace_of
 from explainer.plots.style import LABEL, NOTE, TICK, canvas, dress, entitle, points
 from explainer.predictions import Predictions, read_predictions
 from explainer.theme import LAYER, RIGHT, Theme
@@ -57,11 +58,10 @@ def classification(
         >>> axes = plots.classification(lessons.record_lesson("digits"), example=4)
         >>> path = plots.save(axes, "classification.png")
     """
-    after = trace.index_of(step)
+    after = trace_of(trace).index_of(step)
     seen = read_predictions(trace)
     count = len(seen.images)
-    if not 0 <= example < count:
-        raise TraceError(f"the probe holds no example {example}: there are {count}, from 0 to {count - 1}")
+    example = place_of(example, count, "the probe holds")
     with canvas(ax, theme, style) as (ax, theme):
         ax.set_axis_off()
         _draw_image(ax.inset_axes((0, 0.02, 0.33, 0.89)), seen.images[example], theme)

@@ -15,6 +15,7 @@ from mpl_toolkits.mplot3d import Axes3D, proj3d
 from mpl_toolkits.mplot3d.art3d import Line3DCollection, Poly3DCollection
 from numpy.typing import NDArray
 
+from explainer.errors import real, whole
 from explainer.plots.heights import MOUNTAIN, Heights, colour_bar, heights_of
 from explainer.plots.map_of_loss import GETTING
 from explainer.plots.relief import Relief, best_side, relief_of
@@ -77,7 +78,7 @@ def mountain(
         The axes drawn in.
 
     Raises:
-        TraceError: It is not a surface, or there are no such losses, scale or theme.
+        TraceError: It is not a surface, there are no such losses, scale or theme, or a number is none.
 
     Example:
         >>> from explainer import lessons, plots
@@ -107,7 +108,8 @@ def _fill(
     faces: dict[str, Any],
 ) -> list[Artist]:
     """Draw the mountain and what is on it; returns what the legend has to explain."""
-    elev, azim = side
+    arrows, elev = whole("the number of arrows", arrows), real("elev", side[0])
+    azim = None if side[1] is None else real("azim", side[1])
     relief = relief_of(surface, heights)
     paths = {name: _standing(surface, walk, own[name], heights) for name, walk in surface.walks.items()}
     view: View = (elev, _side(relief, paths, elev) if azim is None else azim)

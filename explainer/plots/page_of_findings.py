@@ -15,6 +15,7 @@ from explainer.diagnosis import FINE, MILD, SEVERE, UNKNOWN, Finding, findings, 
 from explainer.errors import TraceError
 from explainer.plots import FIGURES
 from explainer.plots.areas_of_dead_units import dead_units
+from explainer.plots.comparing import trace_of
 from explainer.plots.curve_of_loss import loss
 from explainer.plots.curves_of_ratios import update_ratios
 from explainer.plots.describing import tell
@@ -76,7 +77,7 @@ def diagnosis(
         >>> axes = plots.diagnosis(lessons.record_lesson("two-layer"))
         >>> path = plots.save(axes, "diagnosis.svg")
     """
-    trace.index_of(-1)
+    trace_of(trace).index_of(-1)
     found = findings(trace)
     with canvas(ax, theme, style, FIGURES["diagnosis"].times) as (ax, theme):
         told = [f"{each.kind.capitalize()}: {each.severity}; {each.words}" for each in found]

@@ -10,7 +10,7 @@ from matplotlib.axes import Axes
 
 from explainer.choosing import chosen
 from explainer.distributions import Distribution, magnitudes
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.plots import rows
 from explainer.plots.comparing import Panel, runs_of
 from explainer.plots.style import LABEL, canvas, entitle, lines_of, number, points, raised
@@ -69,7 +69,7 @@ def gradient_distribution(
         >>> axes = plots.gradient_distribution(lessons.record_lesson("two-layer"), step=0)
         >>> path = plots.save(axes, "gradient_distribution.svg")
     """
-    if over not in OVER:
+    if not is_one_of(over, OVER):
         raise TraceError(unknown("choice of ridges", over, OVER))
     runs = runs_of(trace)
     counted = {

@@ -11,6 +11,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from dataclasses import dataclass
+from typing import Any
 
 import matplotlib as mpl
 from matplotlib.artist import Artist
@@ -18,7 +19,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import to_rgba
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
-from explainer.errors import TraceError, unknown
+from explainer.errors import TraceError, is_one_of, unknown
 from explainer.plots.describing import tell
 from explainer.theme import DARK, LIGHT, THEMES, Theme
 
@@ -75,20 +76,35 @@ def canvas(
         times: How much wider and higher than the style's a new figure is.
 
     Raises:
-        TraceError: There is no such theme or style.
+        TraceError: There is no such theme or style, or axes of another kind.
     """
     if isinstance(theme, str):
         if theme not in THEMES:
             raise TraceError(unknown("theme", theme, THEMES))
         theme = THEMES[theme]
-    if style is not None and style not in STYLES:
+    elif theme is not None and not isinstance(theme, Theme):
+        raise TraceError(f"a theme is 'light', 'dark' or an explainer.theme.Theme, and not {theme!r}")
+    if style is not None and not is_one_of(style, STYLES):
         raise TraceError(unknown("style", style, STYLES))
+    if ax is not None:
+        _check_axes(ax)
     with mpl.rc_context({"font.size": STYLES[style].font} if style else None):
         ax = _new_axes(STYLES[style or "slide"], times) if ax is None else ax
         if theme is not None:
             ax.figure.set_facecolor(theme.background)
         ax.set_facecolor("none")
         yield ax, theme or _legible(ax)
+
+
+def _check_axes(ax: Any) -> None:
+    """Refuse what is no axes with a horizontal and a vertical axis: figures hide the one and write on the other."""
+    if isinstance(ax, Axes) and ax.name == "rectilinear":
+        return
+    what = f"a {ax.name} projection" if isinstance(ax, Axes) else f"a {type(ax).__name__}"
+    raise TraceError(
+        f"a figure is drawn on flat axes, such as figure, ax = plt.subplots() makes, and not on {what}: give such "
+        "ones, one of them where there are several, or leave out ax="
+    )
 
 
 def _new_axes(style: Style, times: tuple[float, float]) -> Axes:

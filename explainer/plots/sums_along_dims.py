@@ -11,6 +11,7 @@ from matplotlib.patches import Rectangle
 from numpy.typing import NDArray
 
 from explainer import scores
+from explainer.plots.comparing import trace_of
 from explainer.plots.style import LABEL, NOTE, canvas, dress, entitle, lines_of, number, points
 from explainer.scores import Scores, read_scores
 from explainer.theme import NEGATIVE, RIGHT, Theme, ink
@@ -62,7 +63,7 @@ def softmax_dim(
         >>> axes = plots.softmax_dim(lessons.record_lesson("digits"))
         >>> path = plots.save(axes, "softmax_dim.svg")
     """
-    index = _on_the_way(trace) if step is None else trace.index_of(step)
+    index = _on_the_way(trace_of(trace)) if step is None else trace.index_of(step)
     seen = read_scores(trace, [0, index])
     x, targets = seen.scores[1].astype(np.float64), seen.targets[1]
     with canvas(ax, theme, style) as (ax, theme):

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from explainer.errors import TraceError
+from explainer.errors import TraceError, is_one_of
 from explainer.plots.style import number
 from explainer.surface import Sampled, Surface, Walk
 
@@ -103,7 +103,7 @@ def losses_of(walk: Walk, which: str) -> NDArray[np.float64]:
     Raises:
         TraceError: There are no such losses.
     """
-    if which not in LOSSES:
+    if not is_one_of(which, LOSSES):
         raise TraceError(f"a walk has no {which!r} losses; take losses='true' or 'recorded'")
     return walk.true_losses if which == TRUE else walk.losses
 

@@ -77,7 +77,7 @@ function choose(view) {
   replace(view.tabs, here.tables.length > 1 ? pick.group : "");
   replace(view.formula, written(here, products(view)));
   const terms = products(view).of.shape[1];
-  const several = termCount(here, products(view)) > terms;
+  const several = Math.max(...products(view).count.values) > terms;
   view.rows = Array.from({ length: products(view).rows.shape[0] }, (_, row) =>
     productRow(here, products(view), row, several),
   );
@@ -192,26 +192,13 @@ function head() {
   return html("thead", {}, html("tr", {}, html("td"), product, others));
 }
 
-function termCount(operation, table) {
-  if (table.to === "parameter") return table.of.shape[1];
-  return operation.kind === "Elementwise" ? 1 : operation.outputs;
-}
-
 function productRow(operation, table, row, several) {
-  const terms = Array.from({ length: table.of.shape[1] }, (_, term) => ({
-    incoming: numeric("gradient", `chain.${row}.${term}.incoming`),
-    local: numeric("local", `chain.${row}.${term}.local`),
-    product: numeric("", `chain.${row}.${term}.product`),
-  }));
-  const rest = several ? numeric("quiet", `chain.${row}.rest`) : null;
+  const many = table.of.shape[1] > 1 || several;
+  const terms = Array.from({ length: table.of.shape[1] }, (_, term) => oneTerm(`chain.${row}.${term}`, many));
+  const rest = several ? remainder(`chain.${row}.rest`) : null;
   const total = numeric("gradient total", `chain.${row}.total`);
   const recorded = numeric("", `chain.${row}.recorded`);
-  const many = terms.length > 1 || several;
-  const more = termCount(operation, table) - terms.length;
-  const products = terms.map(({ incoming, local, product }) =>
-    html("li", {}, incoming, " × ", local, many ? [" = ", product] : ""),
-  );
-  if (rest) products.push(html("li", { class: "quiet" }, `+ ${say("chain.rest", { count: more })}: `, rest));
+  const products = [...terms, rest].filter(Boolean).map((each) => each.item);
   const element = html(
     "tr",
     {},
@@ -223,6 +210,19 @@ function productRow(operation, table, row, several) {
   return { element, terms, rest, total, recorded };
 }
 
+/** incoming × local = product. */
+function oneTerm(of, many) {
+  const [incoming, local] = [numeric("gradient", `${of}.incoming`), numeric("local", `${of}.local`)];
+  const product = numeric("", `${of}.product`);
+  return { incoming, local, product, item: html("li", {}, incoming, " × ", local, many ? [" = ", product] : "") };
+}
+
+/** The sum of the products that are not shown. */
+function remainder(of) {
+  const [said, value] = [html("span", {}), numeric("quiet", of)];
+  return { said, value, item: html("li", { class: "quiet" }, said, value) };
+}
+
 function rowName(operation, table, row) {
   const index = Array.from({ length: table.rows.shape[1] }, (_, axis) => table.rows.at(row, axis)).join(", ");
   const name = table.to === "parameter" ? table.parameter : operation.before === "" ? "x" : operation.before;
@@ -230,7 +230,8 @@ function rowName(operation, table, row) {
 }
 
 function fillRow({ terms, rest, total, recorded }, table, row, at) {
-  terms.forEach(({ incoming, local, product }, term) => {
+  terms.forEach(({ incoming, local, product, item }, term) => {
+    item.hidden = Number.isNaN(table.incoming.at(row, term, at)); // an example that a smaller batch has not
     write(
       incoming,
       table.incoming.at(row, term, at),
@@ -240,7 +241,12 @@ function fillRow({ terms, rest, total, recorded }, table, row, at) {
     write(local, table.local.at(row, term, at), table.local.single, number(table.local.at(row, term, at), 3));
     write(product, table.product.at(row, term, at), table.product.single, number(table.product.at(row, term, at), 3));
   });
-  if (rest) write(rest, table.rest.at(row, at), false, number(table.rest.at(row, at), 3));
+  if (rest) {
+    const more = table.count.values[at] - terms.filter(({ item }) => !item.hidden).length;
+    rest.item.hidden = more === 0;
+    if (rest.more !== more) rest.said.textContent = `+ ${say("chain.rest", { count: (rest.more = more) })}: `;
+    write(rest.value, table.rest.at(row, at), false, number(table.rest.at(row, at), 3));
+  }
   write(total, table.total.at(row, at), table.total.single);
   const found = table.recorded.at(row, at);
   const known = !Number.isNaN(found);

@@ -37,9 +37,9 @@ def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
     Returns:
         `operations` in forward order, the loss last. Each has a table for all that it passes its gradient on to, with a
         row for each number there: its terms' `incoming`, `local` and `product` (row, term, T), the sum of all products
-        `total` (row, T), that of those not shown `rest`, autograd's `recorded` (row, T), and the largest `difference`
-        of these two. `steps` are those that there was room for: not all where a step has many products, and none with
-        numbers that are not finite.
+        `total` (row, T), that of those not shown `rest`, how many there are of both `count` (T,), autograd's `recorded`
+        (row, T), and the largest `difference` of total and recorded. `steps` are those that there was room for: not all
+        where a step has many products, and none with numbers that are not finite.
 
     Raises:
         TraceError: As `chain.work_out`; or no gradients were kept.
@@ -76,9 +76,7 @@ def _operation(trace: Trace, worked: Operation, held: Sequence[Any]) -> dict[str
         "is_loss": worked.is_loss,
         "type": worked.type,
         "formula": worked.local.formula,
-        "kind": type(worked.local).__name__,
         "inputs": int(worked.input[0].size),
-        "outputs": int(worked.incoming[0].size) if worked.incoming.ndim else 1,
         "before": _before(trace, worked),
         "tables": [_table(table, numbers) for (_, table), numbers in held],
     }  # fmt: skip
@@ -128,8 +126,10 @@ class Table:
 
     def _choose(self, worked: Sequence[Operation]) -> None:
         """Choose the products that are shown: those that are largest over the steps."""
-        products = [np.multiply(*self._terms(each, each.incoming)) for each in worked]
-        self.of = np.stack([_largest(row, MOST_TERMS, MOST_TERMS) for row in np.mean(np.abs(products), axis=0)])
+        sizes = [np.abs(np.multiply(*self._terms(each, each.incoming))) for each in worked]
+        most = max(each.shape[1] for each in sizes)  # a smaller batch has fewer examples
+        mean = np.mean([np.pad(each, ((0, 0), (0, most - each.shape[1]))) for each in sizes], axis=0)
+        self.of = np.stack([_largest(row, MOST_TERMS, MOST_TERMS) for row in mean])
 
     def _incoming(self, trace: Trace, index: int, worked: Operation) -> Array:
         if worked.is_loss:
@@ -137,17 +137,21 @@ class Table:
         return np.asarray(trace.gradients[worked.name][index], np.float64)
 
     def read(self, trace: Trace, index: int, worked: Operation) -> dict[str, Array]:
-        """Return one step's numbers: (row, term), (row,)."""
+        """Return one step's numbers: (row, term), NaN for a term that it has not, (row,), and how many terms it has."""
         arriving, local = self._terms(worked, self._incoming(trace, index, worked))
         every = {"incoming": arriving, "local": local, "product": arriving * local}
-        shown = {name: np.take_along_axis(each, self.of, axis=1) for name, each in every.items()}
+        count = arriving.shape[1]
+        there = self.of < count
+        place = np.where(there, self.of, 0)
+        shown = {name: np.where(there, np.take_along_axis(each, place, axis=1), np.nan) for name, each in every.items()}
         total = every["product"].sum(axis=1)
-        whole = shown["product"].shape == every["product"].shape
+        rest = total - np.nansum(shown["product"], axis=1)
         return {
             **shown,
             "total": total,
-            "rest": np.zeros(len(total)) if whole else total - shown["product"].sum(axis=1),
+            "rest": np.where(there.sum(axis=1) == count, 0.0, rest),
             "recorded": self._recorded(trace, index),
+            "count": np.array(count),
         }
 
     def about(self) -> dict[str, Any]:

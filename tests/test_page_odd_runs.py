@@ -14,6 +14,7 @@ from browser import Visit
 from torch import nn
 
 import explainer
+from explainer import cli, lessons
 from explainer.errors import TraceError
 from explainer.page import make_page
 from explainer.page.maps import feature_maps, has_maps
@@ -214,3 +215,15 @@ def test_large_maps_are_shown_by_every_nth_cell_and_rows_of_numbers_are_none() -
     assert not has_maps((12, 40))
     assert feature_maps([None], 0, np.array([0])) is None
     assert feature_maps([np.ones((2, 3, 3)), np.ones((2, 4, 4))], 0, np.array([0])) is None
+
+
+# Runs of different models
+
+
+def test_a_lesson_whose_runs_are_of_different_models_has_a_page_without_a_surface(tmp_path: Path) -> None:
+    runs = [lessons.record_lesson("moons", steps=2, activation=each).folder for each in ("tanh", "ReLU")]
+    output = tmp_path / "moons.html"
+    with pytest.raises(SystemExit) as end:
+        cli.main(["page", *map(str, runs), "-o", str(output), "-q"])
+    assert end.value.code == 0
+    assert '"surface": {"missing": ""}' in output.read_text(encoding="utf-8")

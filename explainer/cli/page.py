@@ -10,7 +10,7 @@ import click
 
 from explainer.cli import speech
 from explainer.cli.subjects import SUBJECTS
-from explainer.errors import ExplainerError, SurfaceError
+from explainer.errors import ExplainerError, SurfaceError, TraceError
 
 if TYPE_CHECKING:
     from explainer.cli.speech import Advance
@@ -80,7 +80,7 @@ def write_page(
 
 
 def surface_of(runs: Mapping[str, Trace], folder: str | None, advance: Advance) -> Surface | None:
-    """Return the saved surface, or a lesson's own; None where the runs are of no lesson, or it has no plane."""
+    """Return the saved surface, or a lesson's own; None where they have none: of no lesson, or of several models."""
     if folder is not None:
         from explainer.page.relief import check_walk
         from explainer.surface import open_surface
@@ -101,7 +101,7 @@ def surface_of(runs: Mapping[str, Trace], folder: str | None, advance: Advance) 
             named if len(named) > 1 else next(iter(named.values())),
             progress=lambda done, total: advance("surface", done / total, f"{done:,} of {total:,} points"),
         )
-    except SurfaceError:  # a lesson of one weight
+    except (SurfaceError, TraceError):  # a lesson of one weight; or runs of different models, which share no surface
         return None
 
 

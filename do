@@ -3,7 +3,7 @@
 #
 #   ./do setup [--without-films]   make .venv and install everything into it
 #   ./do demo [ARGUMENT...]        train, record, draw and film: explainer demo
-#   ./do test [ARGUMENT...]        ruff, mypy and pytest; with arguments, only pytest with them
+#   ./do test [ARGUMENT...]        ruff, mypy and pytest; with arguments (--thorough: more of it), only pytest with them
 #   ./do gallery [FIGURE...]       draw the gallery: figures, films' last frames, a page; or these figures only
 #   ./do lint                      ruff and mypy
 #   ./do clean [--all]             remove caches and builds; --all removes .venv too
@@ -230,16 +230,22 @@ install_project() {
 # every process of a first demo, or for ever where PYTHONDONTWRITEBYTECODE is set. What is missing is passed over.
 # A step is recorded too: it loads what torch loads first with an optimizer, and makes numba's machine code.
 compile_imports() {
-    env -u PYTHONDONTWRITEBYTECODE "$python" -c 'import contextlib, importlib
-for name in "torch", "matplotlib.pyplot", "sklearn.datasets", "pandas", "manim", "typst", "torchvision":
-    with contextlib.suppress(Exception):
-        importlib.import_module(name)
-import explainer, torch
+    import_all matplotlib.pyplot pandas sklearn.datasets manim typst & # at the same time: it is a core's work
+    import_all torch torchvision
+    env -u PYTHONDONTWRITEBYTECODE "$python" -c 'import explainer, torch
 model = torch.nn.Linear(2, 1)
 optimizer = torch.optim.SGD(model.parameters(), lr=0.1)
 with explainer.record(model, optimizer=optimizer):
     model(torch.ones(1, 2)).sum().backward()
     optimizer.step()'
+    wait
+}
+
+import_all() {
+    env -u PYTHONDONTWRITEBYTECODE "$python" -c 'import contextlib, importlib, sys
+for name in sys.argv[1:]:
+    with contextlib.suppress(Exception):
+        importlib.import_module(name)' "$@"
 }
 
 install_all() {
@@ -312,12 +318,21 @@ lint() {
 
 run_tests() {
     [ $# = 0 ] || exec "$python" -m pytest "$@"
-    # What lint found does not keep the tests from running; their closing line is the last one.
+    # What lint found does not keep the tests from running. mypy works on one core for more than a minute, and so goes
+    # along beside them, giving way; where it finds nothing, their closing line is the last one.
     linted=0
-    lint || linted=1
-    # A file's tests stay together: they share what they recorded. The hundred processes that they start would each
-    # compile torch and manim anew, seconds every time, where PYTHONDONTWRITEBYTECODE is set.
-    env -u PYTHONDONTWRITEBYTECODE "$python" -m pytest -n auto --dist loadfile || exit $?
+    .venv/bin/ruff check . || linted=1
+    say "mypy goes along beside the tests: what it finds is told after them."
+    nice -n 5 .venv/bin/mypy >.venv/mypy.log 2>&1 &
+    mypy=$!
+    trap 'kill "$mypy" 2>/dev/null; exit 130' INT # which a shell's background jobs do not hear
+    # A file's tests stay together: they share what they recorded. The order of the files is tests/conftest.py's. The
+    # hundred processes that they start would each compile torch and manim anew, seconds every time, where
+    # PYTHONDONTWRITEBYTECODE is set.
+    status=0
+    env -u PYTHONDONTWRITEBYTECODE "$python" -m pytest -n auto --dist loadfile --no-loadscope-reorder || status=$?
+    wait "$mypy" || { linted=1 && cat .venv/mypy.log; }
+    [ $status = 0 ] || exit $status
     [ $linted = 0 ] || { warn "explainer: the tests pass, but ruff or mypy found something (above)" && exit 1; }
 }
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -34,7 +35,11 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what is more of the same, unless it is asked for."""
+    """Leave out what is more of the same, unless it is asked for; begin with what takes long."""
+    if "PYTEST_XDIST_WORKER" in os.environ:  # no core ends with a slow file while the others have nothing left to do
+        sizes = Counter(item.path for item in items)
+        slow = {item.path for item in items if item.get_closest_marker("slow")}
+        items.sort(key=lambda item: (item.path not in slow, -sizes[item.path]))
     if not config.getoption("--thorough"):
         left_out = pytest.mark.skip(reason="more of the same: tested by `pytest --thorough`")
         for item in items:

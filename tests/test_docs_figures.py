@@ -11,6 +11,8 @@ import pytest
 
 from explainer import plots
 
+pytestmark = pytest.mark.slow
+
 PAGE = (Path(__file__).parent.parent / "docs" / "figures.md").read_text(encoding="utf-8")
 
 

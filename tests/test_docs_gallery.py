@@ -13,6 +13,8 @@ from PIL import Image
 
 from explainer import plots
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent / "docs"
 LARGEST = 100_000  # bytes of a picture of a figure
 

@@ -18,6 +18,8 @@ from PIL import Image
 
 from explainer import mobjects
 
+pytestmark = pytest.mark.slow
+
 DOCS = Path(__file__).parent.parent / "docs"
 FRAME = 128 / 9, 8.0  # frame units
 NOT_DRAWN = {"number", "GradientScale", "HeightScale", "TraceScene", "Layout", "Region", "Painted"}

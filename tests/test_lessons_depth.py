@@ -8,6 +8,8 @@ import pytest
 from explainer import flow, lessons
 from explainer.trace import Trace
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def runs() -> dict[str, Trace]:

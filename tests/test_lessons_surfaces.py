@@ -17,6 +17,8 @@ import explainer
 from explainer import lessons
 from explainer.lessons import surfaces
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def own_runs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:

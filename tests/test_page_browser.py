@@ -22,6 +22,8 @@ from explainer.stages import stages
 from explainer.surface import Surface
 from explainer.trace import Trace
 
+pytestmark = pytest.mark.slow
+
 STEPS = {"first": 0, "middle": 7, "last": -1}
 
 

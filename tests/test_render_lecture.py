@@ -19,6 +19,8 @@ from explainer.render import Film, SceneFile, Settings
 from explainer.render.joining import join, last_frame
 from explainer.render.lecture import ORDER, assemble, lecture_scenes
 
+pytestmark = pytest.mark.slow
+
 SCENES = """
 from manim import BLUE, RED, Circle, Create, Scene, Square
 

@@ -19,6 +19,8 @@ from explainer.errors import ExplainerError, MissingDependency
 from explainer.render import Film, Settings
 from explainer.render.slides import cut, make_deck, notes_of
 
+pytestmark = pytest.mark.slow
+
 SCENE = """
 from manim import BLUE, RED, Circle, Create, Square
 from explainer.mobjects.trace_scene import TraceScene

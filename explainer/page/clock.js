@@ -6,6 +6,7 @@ import { number, say, write } from "./words.js";
 const SPEEDS = [0.5, 1, 2, 4];
 const WHOLE = 15000; // milliseconds that a run takes at speed 1, at least SLOWEST steps a second
 const SLOWEST = 6;
+const LONGEST = 250; // milliseconds between two frames: a longer pause was a window out of sight, and is no time
 
 export function clock(lesson, store) {
   const bar = parts();
@@ -89,14 +90,17 @@ function toggle(store, length) {
   store.set({ playing: !playing, step: !playing && step === length - 1 ? 0 : step });
 }
 
+let latest = 0;
+
 function run(store, length) {
+  const mine = ++latest; // stopped and begun again within a frame, it is another's turn
   let place = store.state.step;
   let before = performance.now();
   function next(now) {
-    if (!store.state.playing) return;
+    if (!store.state.playing || mine !== latest) return;
     if (Math.floor(place) !== store.state.step) place = store.state.step; // somebody moved the clock
     const rate = (store.state.speed * Math.max(SLOWEST, (1000 * length()) / WHOLE)) / 1000; // steps a millisecond
-    place += (now - before) * rate;
+    place += Math.min(now - before, LONGEST) * rate;
     before = now;
     const end = length() - 1;
     if (place >= end) store.set({ step: end, playing: false });

@@ -5,13 +5,19 @@ import { colour } from "./colour.js";
 const EACH = 650; // milliseconds from one column to the next
 const HELD = 500; // at the loss, where it turns
 
+let latest = 0; // a pass ends where another begins
+
 /** Play one pass; where motion is not wanted, from column to column without anything that moves. */
 export function passes(store, net) {
   const gaps = net.columns.length; // the last one leads to the loss
   const still = matchMedia("(prefers-reduced-motion: reduce)").matches;
   const begun = performance.now();
+  const mine = ++latest;
+  const { run } = store.state;
   store.set({ pulse: 0, playing: false });
   function next(now) {
+    if (mine !== latest || store.state.run !== run) return undefined; // whoever chose another run ended it
+    if (store.state.playing) return store.set({ pulse: null });
     const spent = Math.max(0, now - begun);
     const forward = gaps * EACH;
     if (spent >= 2 * forward + HELD) return store.set({ pulse: null });

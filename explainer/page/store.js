@@ -56,22 +56,26 @@ export function createStore(state) {
 
 /** The same store for what is drawn in an element: while it is out of sight, drawing waits. */
 function within(store, element) {
+  const own = []; // in their order: of another run a view is laid out before a step of it is drawn
   const waiting = new Set();
   let seen = true;
   const catchUp = () => {
-    const now = [...waiting];
+    const now = own.filter((draw) => waiting.has(draw));
     waiting.clear();
     for (const draw of now) draw();
   };
   const observer = new IntersectionObserver(
-    ([entry]) => {
-      seen = entry.isIntersecting;
+    (entries) => {
+      seen = entries.at(-1).isIntersecting; // several, where it came and went within a frame
       if (seen) catchUp();
     },
     { rootMargin: "120px" },
   );
   observer.observe(element);
   store.whenResting(catchUp);
-  const subscribe = (keys, draw) => store.subscribe(keys, () => (seen ? draw() : waiting.add(draw)));
+  const subscribe = (keys, draw) => {
+    own.push(draw);
+    store.subscribe(keys, () => (seen ? draw() : waiting.add(draw)));
+  };
   return { ...store, subscribe };
 }

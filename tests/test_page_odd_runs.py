@@ -11,12 +11,14 @@ import numpy as np
 import pytest
 import torch
 from browser import Visit
+from surfaces import make_surface, make_walk
 from torch import nn
 
 import explainer
 from explainer import cli, lessons
 from explainer.errors import TraceError
 from explainer.page import make_page
+from explainer.page.arrays import limits, tones
 from explainer.page.maps import feature_maps, has_maps
 from explainer.page.shown import every, finite
 from explainer.theme import LIGHT, POSITIVE
@@ -164,6 +166,63 @@ def test_in_german_numbers_have_a_comma_and_are_the_same(opened: Opened, tmp_pat
     assert np.float32(loss.inner_text().replace(",", ".")) == np.float32(trace.scalars["loss"][0])
     assert "2.402 Parametern" in found.page.locator(".about").inner_text()
     assert not re.search(r"\d\.\d+(?!\d*\.)\b(?<!2\.402)", found.page.locator("#flow").inner_text())
+
+
+# What is nowhere
+
+
+def test_gradients_that_are_zero_in_every_step_have_bars_of_no_height(opened: Opened, tmp_path: Path) -> None:
+    model = perceptron()
+    with explainer.record(model) as recorder:
+        for _ in range(2):
+            loss = (model(torch.ones(2, 3)) * 0).sum()
+            loss.backward()
+            recorder.step(loss)
+    found = opened(recorder.trace.page().save(tmp_path / "zero.html"))
+    assert found.complaints == []
+    assert found.numbers("flow")["flow.0"] == 0
+    assert found.page.locator("#flow .bar").first.get_attribute("height") == "0"
+
+
+def test_pixels_that_are_no_finite_numbers_are_dark_or_bright() -> None:
+    image = np.array([[np.nan, -np.inf], [2.0, 4.0], [np.inf, 3.0]])
+    assert limits(image) == (2.0, 4.0)
+    assert tones(image, *limits(image)).tolist() == [[0, 0], [0, 255], [255, 128]]
+    assert limits(np.full((2, 2), np.nan)) == (0.0, 1.0)
+
+
+def test_the_page_of_a_run_on_images_that_are_nan_opens(opened: Opened, tmp_path: Path) -> None:
+    trace = record(convolution(), torch.full((4, 1, 6, 6), torch.nan))
+    found = opened(trace.page().save(tmp_path / "nan.html"))
+    assert np.isnan(found.numbers("clock")["clock.loss"])
+    assert found.complaints == []
+
+
+# Notes of strangers
+
+
+def test_notes_cannot_be_taken_for_arrays_of_the_page(opened: Opened, tmp_path: Path) -> None:
+    model = perceptron()
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=0.1)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        recorder.note(settings={"array": ["Float64", 0, 0, 10**12]}, classes=["upper moon", "lower moon"])
+        criterion(model(torch.ones(2, 3)), torch.tensor([0, 1])).backward()
+        optimizer.step()
+    found = opened(recorder.trace.page().save(tmp_path / "notes.html"))
+    assert found.complaints == []
+    names = found.page.locator('#network g[data-of^="network.2."] .name').all_text_contents()
+    assert names == ["upper…", "lower…"], "they end alike"
+
+
+def test_a_run_may_be_called_as_something_that_every_object_of_javascript_has(opened: Opened, tmp_path: Path) -> None:
+    trace = record(perceptron(), torch.ones(4, 3))
+    page = make_page({"constructor": trace, "__proto__": trace}, surface=make_surface({"__proto__": make_walk()}))
+    found = opened(page.save(tmp_path / "named.html"))
+    assert "not on the surface" in found.page.locator("#surface .values").inner_text()
+    found.page.get_by_label("Show the run __proto__").check()
+    found.settle()
+    assert found.numbers("surface")["surface.plane"] == make_walk().plane_losses[0]
+    assert found.complaints == []
 
 
 # Feature maps

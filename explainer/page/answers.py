@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from explainer.page.arrays import by_step, tones
+from explainer.page.arrays import by_step, limits, tones
 from explainer.predictions import read_predictions
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ def answers(trace: Trace, shown: Shown) -> dict[str, Any]:
     images = images[:, ::stride, ::stride]
     return {
         "examples": examples,
-        "images": tones(images, float(np.nanmin(images)), float(np.nanmax(images))),
+        "images": tones(images, *limits(images)),
         "probabilities": by_step(read.probabilities[shown.indices][:, examples][:, :, classes]),
         "targets": [place.get(int(read.targets[each])) for each in examples],
         "classes": [read.classes[index] for index in classes],
@@ -50,7 +50,7 @@ def answers(trace: Trace, shown: Shown) -> dict[str, Any]:
 def _telling(probabilities: Any, targets: Any) -> Any:
     """Return at most MOST_CLASSES to show, in their order: the right ones, then those that were ever likely."""
     peaks = np.nan_to_num(probabilities).max(axis=(0, 1))
-    peaks[targets] += 1
+    peaks[targets] += 2  # before any other, whose probability is 1 at most
     return np.sort(np.argsort(-peaks, kind="stable")[:MOST_CLASSES])
 
 

@@ -36,7 +36,7 @@ function withTables(value, bytes) {
   if (Array.isArray(value)) return value.map((each) => withTables(each, bytes));
   if (value === null || typeof value !== "object") return value;
   if (Array.isArray(value.array)) return table(value.array, bytes);
-  const found = {};
+  const found = Object.create(null); // a run may be called "constructor"
   for (const [name, each] of Object.entries(value)) found[name] = withTables(each, bytes);
   return found;
 }

@@ -45,6 +45,12 @@ def tones(values: Any, low: float, high: float) -> Array:
     return np.asarray(np.rint(255 * np.clip(share, 0, 1)), np.uint8)
 
 
+def limits(values: Array) -> tuple[float, float]:
+    """Return the least and the largest finite number; 0 and 1 where there is none."""
+    finite = values[np.isfinite(values)]
+    return (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+
+
 def packed(tree: Any) -> tuple[Any, str]:
     """Return a tree in JSON's types, in which arrays are places, and the base64 of the blob that they lie in.
 

@@ -43,7 +43,8 @@ function layout(view, wide = view.width) {
   if (flow.missing !== undefined || view.width === 0) return;
   fit(view.bars, view.width, HEIGHT);
   const bottom = HEIGHT - MARGIN.bottom;
-  const up = scale(flow.low / 1.6, flow.high * 1.6, bottom, MARGIN.top, true);
+  const [low, high] = flow.low === null ? [1, 1] : [flow.low, flow.high]; // no step has one above zero
+  const up = scale(low / 1.6, high * 1.6, bottom, MARGIN.top, true);
   const each = (view.width - MARGIN.left - MARGIN.right) / flow.layers.length;
   const drawn = flow.layers.map((layer, index) =>
     bar(layer, MARGIN.left + index * each, each, bottom, view.store, view.lit),

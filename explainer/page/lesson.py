@@ -88,7 +88,7 @@ def _or_why_not(read: Callable[[Trace, Shown], dict[str, Any]], trace: Trace, sh
 
 
 def _model(trace: Trace) -> dict[str, Any]:
-    criterion, settings = trace.model.criterion, trace.notes.get("settings")
+    criterion = trace.model.criterion
     return {
         "type": trace.model.type,
         "parameters": trace.model.parameter_count,
@@ -96,7 +96,6 @@ def _model(trace: Trace) -> dict[str, Any]:
         "optimizer": trace.model.optimizer or "",
         "data": str(trace.notes.get("data") or ""),
         "lesson": str(trace.notes.get("lesson") or ""),
-        "settings": settings if isinstance(settings, dict) else {},
         "finished": trace.finished,
         "layers": len(trace.layers),
     }

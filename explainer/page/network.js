@@ -14,6 +14,7 @@ const HEIGHT = 350;
 const TOP = 14;
 const BOTTOM = 60;
 const RIGHT = 184; // room for classes' names and the loss
+const LETTERS = 7; // of a class's name, between the last column and the loss
 const FEW = 2; // layers of a column that are named one by one; of more, the first and the last
 const ROOMY = 46; // pixels from one unit to the next, from which on its numbers are written
 const NARROWEST = 84; // pixels from one column to the next
@@ -203,6 +204,12 @@ function titleOf(column) {
   return title === type ? `${members[0]} … ${members.at(-1)}` : title; // their names have nothing in common, or have
 }
 
+/** The beginning of a class's name where that tells it from the others, else its end. */
+function shortClass(classes, place) {
+  const begun = classes.map((name) => (name.length <= LETTERS ? name : `${name.slice(0, LETTERS - 1).trimEnd()}…`));
+  return new Set(begun).size === classes.length ? begun[place] : short(classes[place], LETTERS);
+}
+
 function nameOf(column, place) {
   return column.classes ? (column.classes[place] ?? String(place)) : String(place);
 }
@@ -225,7 +232,7 @@ function drawUnit(column, unit, place, y, tell) {
     ? svg(
         "text",
         { class: "name", x: place.x + place.r + 9, y: y + (place.told ? 8 : 0), dy: "0.35em" },
-        short(column.classes[column.drawn.values[unit]], 7),
+        shortClass(column.classes, column.drawn.values[unit]),
       )
     : null;
   const group = svg(

@@ -9,7 +9,7 @@ import numpy as np
 
 from explainer.architecture import INPUT
 from explainer.errors import TraceError
-from explainer.page.arrays import Array, by_step, quantized, tones
+from explainer.page.arrays import Array, by_step, limits, quantized, tones
 from explainer.page.maps import MOST_MAPS, feature_maps, has_maps
 from explainer.page.shown import evenly
 from explainer.scores import softmax
@@ -150,7 +150,7 @@ def _pictures(trace: Trace, examples: Sequence[Array | None]) -> dict[str, Any] 
         return None  # a sequence of features
     stride = max(1, -(-max(images.shape[1:3]) // MOST_PIXELS))
     images = images[:, ::stride, ::stride]
-    low, high = float(np.nanmin(images)), float(np.nanmax(images))
+    low, high = limits(images)
     return {"tones": tones(images, low, high), "low": low, "high": high}
 
 

@@ -15,6 +15,7 @@ from explainer import ratios
 from explainer.errors import TraceError
 from explainer.plots import rows
 from explainer.plots.comparing import Panel, panels, runs_of, share, style_of
+from explainer.plots.naming import cut
 from explainer.plots.style import NOTE, canvas, dress, entitle, legend_row, lines_of, number, points, tick
 from explainer.ratios import GUIDE, Ratios
 from explainer.theme import Theme
@@ -146,10 +147,10 @@ def _entries(looks: dict[str, dict[str, Any]]) -> list[Line2D]:
     """Name the curves, or of many the first, the last and one between."""
     names = list(looks)
     if len(names) <= _LINES:
-        return [_entry(looks[name], rows.short(name)) for name in names]
+        return [_entry(looks[name], cut(name)) for name in names]
     words = {0: "first", len(names) // 2: "between, in order", len(names) - 1: "last"}
     return [
-        _entry(looks[names[place]], f"{rows.short(names[place])}: {word}" if word != words[len(names) // 2] else word)
+        _entry(looks[names[place]], f"{cut(names[place])}: {word}" if word != words[len(names) // 2] else word)
         for place, word in words.items()
     ]
 
@@ -164,7 +165,7 @@ def _remarks(found: dict[str, Ratios], per: str) -> list[str]:
     still = list(dict.fromkeys(name for one in found.values() for name in one.still))
     if still:
         more = f" and {len(still) - 3} more" if len(still) > 3 else ""
-        said.append(f"never moved: {', '.join(map(rows.short, still[:3]))}{more}")
+        said.append(f"never moved: {', '.join(map(cut, still[:3]))}{more}")
     zero = sum(int((one.values == 0).sum()) for one in found.values())
     said += [f"{zero:,} updates are exactly 0 and have no place"] if zero else []
     steps = max(one.values.shape[1] for one in found.values())

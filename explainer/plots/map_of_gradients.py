@@ -17,6 +17,7 @@ from explainer.histories import History
 from explainer.histories import gradient_history as history_of
 from explainer.plots import rows
 from explainer.plots.comparing import Panel, panels, runs_of
+from explainer.plots.naming import short
 from explainer.plots.style import LABEL, NOTE, TICK, canvas, entitle, legend_row, lines_of, number, points, tick
 from explainer.theme import NEGATIVE, Theme
 from explainer.thinning import layer_groups
@@ -116,14 +117,14 @@ def _name_rows(panel: Panel, history: History, theme: Theme) -> None:
     groups = layer_groups(history.names, _NAMED if count > rows.MOST else rows.MOST)
     trace, width = panel.trace, (18 if panel.name else 22)
     classes = not panel.name  # of several runs the names stand for all
-    names = [rows.named(trace, name) if len(places) == 1 and classes else name for name, places in groups]
+    names = [rows.named(trace, each) if len(places) == 1 and classes else short(each, width) for each, places in groups]
     middles = [(places[0] + places[-1]) / 2 for _, places in groups]
     kept: list[int] = []
     for place in sorted(range(len(groups)), key=lambda place: -len(groups[place][1])):  # large groups first
         if all(abs(middles[place] - middles[other]) >= 0.95 * count / rows.MOST for other in kept):
             kept.append(place)
     rows.frame(ax, names, theme, lines=False)
-    ax.set_yticks([middles[place] for place in kept], [rows.short(names[place], width) for place in kept])
+    ax.set_yticks([middles[place] for place in kept], [names[place] for place in kept])
     ax.set_ylim(count - 0.5, -0.5)
     if len(groups) < count:
         ends = [places[-1] + 0.5 for _, places in groups[:-1]]

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from matplotlib.axes import Axes
 
+from explainer.plots.glyphs import width, written
 from explainer.plots.style import TICK, number, points
 from explainer.theme import Theme
 
@@ -28,7 +29,7 @@ def name_layers(ax: Axes, layers: Sequence[str], theme: Theme, kinds: Sequence[s
     places = range(0, len(layers), every)
     names = [short(layers[place]) for place in places]
     room = ax.get_window_extent().width * 72 / ax.figure.dpi / len(layers)  # points for each
-    upright = max(map(len, names)) * 0.62 * points(TICK) < 0.92 * room
+    upright = max(map(width, names)) * 0.62 * points(TICK) < 0.92 * room
     if upright and kinds and max(map(len, kinds)) * 0.6 * points(TICK) < 0.98 * room:
         names = [f"{name}\n{kind}" for name, kind in zip(names, kinds, strict=True)]
     tilt: dict[str, Any] = {} if upright else {"rotation": 40, "ha": "right", "rotation_mode": "anchor"}
@@ -39,13 +40,30 @@ def name_layers(ax: Axes, layers: Sequence[str], theme: Theme, kinds: Sequence[s
 
 
 def short(name: str, longest: int = _LONGEST) -> str:
-    """Return a layer's name as text for matplotlib, without its beginning where it is long."""
-    return plain(name if len(name) <= longest else f"…{name[1 - longest :]}")
+    """Return a layer's name as text for matplotlib, cut by `cut` where it is long."""
+    return plain(cut(name, longest))
+
+
+def cut(name: str, longest: int = _LONGEST) -> str:
+    """Return a name whose beginning gives way to "…" where it is long: what tells layers apart is the end.
+
+    Of two names, "0 … 8.weight", both keep their ends.
+    """
+    name = written(name)
+    if width(name) <= longest:
+        return name
+    first, between, last = name.partition(" … ")
+    if between:
+        return f"{cut(first, longest - 3 - min(width(last), longest // 2))} … {cut(last, longest // 2)}"
+    kept = name
+    while width(kept) > longest - 1:
+        kept = kept[1:]
+    return f"…{kept}"
 
 
 def plain(name: str) -> str:
     """Return a name such that a "$" in it is a "$": between two, matplotlib would set mathematics."""
-    return name.replace("$", r"\$")
+    return written(name).replace("$", r"\$")
 
 
 def moment(trace: Trace, index: int) -> str:

@@ -12,7 +12,8 @@ from matplotlib.axes import Axes
 from matplotlib.patches import Rectangle
 
 from explainer.plots.comparing import Panel, panels
-from explainer.plots.naming import plain
+from explainer.plots.glyphs import width
+from explainer.plots.naming import plain, short
 from explainer.plots.style import NOTE, TICK, dress, points
 from explainer.saturation import kind_of
 from explainer.theme import Theme
@@ -46,18 +47,11 @@ class Shape:
     said: str = ""
 
 
-def short(name: str, longest: int = _LONGEST) -> str:
-    """Return a name whose beginning gives way to "…" where it is long: what tells layers apart is the end."""
-    first, between, last = name.partition(" … ")
-    if between and len(name) > longest:
-        return f"{short(first, longest - 3 - min(len(last), longest // 2))} … {short(last, longest // 2)}"
-    return name if len(name) <= longest else f"…{name[1 - longest :]}"
-
-
 def named(trace: Trace, layer: str) -> str:
     """Return a layer's name, and its class beside it where there is room."""
     kind = kind_of(trace, layer)
-    return plain(f"{layer}  {kind}" if kind and len(layer) + len(kind) + 2 <= _LONGEST else short(layer))
+    together = f"{layer}  {kind}"
+    return plain(together) if kind and width(together) <= _LONGEST else short(layer, _LONGEST)
 
 
 def places(

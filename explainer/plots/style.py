@@ -21,6 +21,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from explainer.errors import TraceError, is_one_of, unknown
 from explainer.plots.describing import tell
+from explainer.plots.glyphs import lend_letters
 from explainer.theme import DARK, LIGHT, THEMES, Theme
 
 
@@ -94,6 +95,7 @@ def canvas(
             ax.figure.set_facecolor(theme.background)
         ax.set_facecolor("none")
         yield ax, theme or _legible(ax)
+        lend_letters(ax)
 
 
 def _check_axes(ax: Any) -> None:
@@ -185,6 +187,7 @@ def entitle(
         fontsize=points(LABEL if _BRIEF.get() else TITLE),
         fontweight="bold",
         pad=8 + 1.45 * size * (len(lines) + rows),
+        parse_math=False,
     )
     if lines:
         ax.annotate(
@@ -197,6 +200,7 @@ def entitle(
             color=theme.quiet,
             fontsize=size,
             linespacing=1.25,
+            parse_math=False,
         )
 
 
@@ -236,7 +240,7 @@ def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> int:
     if not entries:
         return 0
     columns = _columns(ax, [str(entry.get_label()) for entry in entries])
-    ax.legend(
+    legend = ax.legend(
         handles=entries,
         loc="lower left",
         ncols=columns,
@@ -249,6 +253,8 @@ def legend_row(ax: Axes, entries: Sequence[Artist], theme: Theme) -> int:
         borderaxespad=0,
         borderpad=0.3,
     )
+    for text in legend.get_texts():
+        text.set_parse_math(False)  # of two dollars in a run's name
     return -(-len(entries) // columns)
 
 

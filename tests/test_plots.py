@@ -397,7 +397,10 @@ def test_the_caption_says_what_the_data_are(trace: Trace) -> None:
 def test_the_step_that_is_after_can_be_chosen(trace: Trace) -> None:
     titles = [axes.get_title() for axes in plots.classification(trace, step=2).child_axes]
     assert titles == ["", "before, step 0", "after, step 2"]
-    assert [axes.get_title() for axes in plots.classification(trace, step=0).child_axes] == ["", "as recorded, step 0"]
+    titles = [axes.get_title() for axes in plots.classification(trace, step=0).child_axes]
+    assert titles == ["", "before, step 0", "the same, step 0"]  # where a film begins, all stands where it will stand
+    alone = record_classifier(steps=[3])
+    assert [axes.get_title() for axes in plots.classification(alone).child_axes] == ["", "as recorded, step 3"]
 
 
 def test_of_many_classes_the_likeliest_and_the_right_one_are_shown() -> None:

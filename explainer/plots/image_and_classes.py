@@ -65,18 +65,22 @@ def classification(
     with canvas(ax, theme, style) as (ax, theme):
         ax.set_axis_off()
         _draw_image(ax.inset_axes((0, 0.02, 0.33, 0.89)), seen.images[example], theme)
-        moments = [0, after] if after else [0]
+        moments = [0, after] if len(trace) > 1 else [0]  # two at the first step too: a film has them from there on
         shown = _chosen(seen.probabilities[after, example], int(seen.targets[example]))
         room = 0.64 / len(moments)
         for place, index in enumerate(moments):
             inside = ax.inset_axes((0.41 + place * room, 0.02, room - 0.05, 0.89))
             _draw_bars(inside, seen, index, example, shown, theme, bar)
-            when = ("before", "after")[place] if len(moments) == 2 else "as recorded"
+            when = _moment(place, after) if len(moments) == 2 else "as recorded"
             inside.set_title(f"{when}, step {trace.steps[index]}", color=theme.text, fontsize=points(LABEL), pad=7)
         notes = [_caption(trace, seen, example, shown)]
-        told = [_told(trace, seen, example, index) for index in moments]
+        told = [_told(trace, seen, example, index) for index in dict.fromkeys(moments)]
         entitle(ax, "What does the network see?", notes, theme, told=["An image beside bars.", *told])
     return ax
+
+
+def _moment(place: int, after: int) -> str:
+    return ("before", "after" if after else "the same")[place]
 
 
 def _draw_image(ax: Axes, image: NDArray[np.float64], theme: Theme) -> None:

@@ -357,6 +357,7 @@ def test_a_lesson_brings_its_own_surface(call: Any, tmp_path: Path) -> None:
         (("two-layr", "-o", "x.html"), r"Did you mean 'two-layer'"),
         (("two-layer", "-o", "x.html", "--surface", "a", "--no-surface"), r"either --surface or --no-surface"),
         (("two-layer", "-o", "x.html", "--no-surface", "--film", "none.mp4"), r"no film 'none.mp4'"),
+        (("two-layer", "-o", "x.html", "--no-surface", "--film", "http://["), r"no address: Invalid IPv6 URL"),
     ],
 )
 def test_a_wrong_use_is_answered_with_a_sentence(arguments: tuple[str, ...], message: str, call: Any) -> None:

@@ -88,6 +88,16 @@ def test_a_loss_that_stands_alone_is_a_dot_of_the_curve(diverged: Trace, opened:
     assert re.fullmatch(r"M[\d.]+ [\d.]+h0", curve.get_attribute("d") or "")
 
 
+def test_the_last_loss_of_a_run_that_diverged_is_written_beside_that_of_the_others(
+    diverged: Trace, opened: Opened, tmp_path: Path
+) -> None:
+    found = opened(
+        make_page({"fast": diverged, "slow": record(perceptron(), torch.ones(4, 3))}).save(tmp_path / "a.html")
+    )
+    assert np.isnan(found.numbers("runs")["runs.0.last"])
+    assert found.page.locator("#runs tbody tr").first.locator("td").nth(1).inner_text() == "NaN"
+
+
 def test_a_run_without_one_finite_step_says_so(tmp_path: Path) -> None:
     trace = record(perceptron(), torch.full((4, 3), torch.nan))
     with pytest.raises(TraceError, match="no recorded step has a finite loss"):
@@ -226,6 +236,26 @@ def test_a_run_may_be_called_as_something_that_every_object_of_javascript_has(op
 
 
 # Feature maps
+
+
+class SkippingOver(nn.Module):
+    """What is at the beginning goes past the middle to the end."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.middle, self.end = nn.Conv2d(1, 2, 1), nn.Conv2d(2, 2, 1), nn.Conv2d(4, 1, 1)
+
+    def forward(self, x: torch.Tensor) -> torch.Tensor:
+        early = self.first(x)
+        scores: torch.Tensor = self.end(torch.cat([early, self.middle(early)], dim=1)).flatten(1)
+        return scores
+
+
+def test_the_way_past_layers_is_drawn_whole(opened: Opened, tmp_path: Path) -> None:
+    found = opened(record(SkippingOver(), torch.rand(2, 1, 6, 4)).page().save(tmp_path / "skip.html"))
+    ways = found.page.locator("#network .skip")
+    assert ways.count() == 1
+    assert ways.evaluate("way => way.getBBox().y") >= 1, "the picture is cut off above"
 
 
 def convolution() -> nn.Sequential:

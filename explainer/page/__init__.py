@@ -112,7 +112,10 @@ def _title(runs: Mapping[str, Trace], sentences: Mapping[str, str]) -> str:
 
 def _link(film: str | Path, beside: Path) -> dict[str, str]:
     """Return the address of a film, as it is seen from the page's folder, and its name."""
-    address = urlsplit(str(film))
+    try:
+        address = urlsplit(str(film))
+    except ValueError as error:  # brackets that are no address
+        raise ExplainerError(f"film {str(film)!r} is no address: {error}; name a file, or write https://…") from error
     if address.scheme in ("http", "https"):
         return {"href": str(film), "name": Path(address.path).name or address.netloc}
     path = Path(film)

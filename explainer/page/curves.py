@@ -61,7 +61,7 @@ def verdict(trace: Trace) -> dict[str, Any]:
         turns = None
     return {
         "rate": float(rates[0]) if len(rates) else None,
-        "last": float(losses[-1]) if len(losses) else None,
+        "last": losses[-1:] if len(losses) else None,  # (1,): an array says what is infinite or NaN
         "turns": turns,
         "learns": reach.result(trace).learns,
     }

@@ -346,7 +346,7 @@ function skips(columns, places) {
   return columns.flatMap((column, to) =>
     column.skips.map(([start]) => {
       const [a, b] = [places[start].x, places[to].x];
-      return svg("path", { class: "wire skip", d: `M${a} ${TOP} C${a} -6 ${b} -6 ${b} ${TOP}` });
+      return svg("path", { class: "wire skip", d: `M${a} ${TOP} C${a} -1 ${b} -1 ${b} ${TOP}` });
     }),
   );
 }

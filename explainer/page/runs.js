@@ -63,7 +63,8 @@ function row(run, index, choose) {
     ["turns", percent],
   ].map(([name, written]) => {
     const value = numeric(name === "last" ? "loss" : "", `runs.${index}.${name}`);
-    const known = run.verdict[name];
+    const found = run.verdict[name];
+    const known = found?.values ? found.values[0] : found;
     if (known === null) value.textContent = "–";
     else write(value, known, false, written(known));
     return html("td", {}, value);

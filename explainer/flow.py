@@ -140,8 +140,9 @@ def bounces(trace: Trace, within: slice = slice(None)) -> NDArray[np.bool_]:
     places = range(len(trace))[within]
     turned = np.zeros(max(len(places) - 1, 0), np.bool_)
     before: dict[str, NDArray[np.float64]] = {}
+    updates = dict(trace.updates)  # once: every shard is asked for its names
     for at, index in enumerate(places):
-        now = {name: np.asarray(each[index], np.float64).ravel() for name, each in trace.updates.items()}
+        now = {name: np.asarray(each[index], np.float64).ravel() for name, each in updates.items()}
         if at:
             turned[at - 1] = sum(float(before[name] @ update) for name, update in now.items()) < 0
         before = now

@@ -14,6 +14,7 @@ from torch import nn
 import explainer
 from explainer import flow, lessons
 from explainer.errors import TraceError
+from explainer.recordings import Steps
 from explainer.trace import Trace
 
 
@@ -189,6 +190,20 @@ def test_what_follows_what_is_told_of_consecutive_steps_only() -> None:
             ask(sparse)
     with pytest.raises(TraceError, match=r'keeps no updates, .*keep=\("parameters", "updates"\)'):
         flow.bounces(walk_of([[0.0], [1.0], [2.0]], keep=("parameters",)))
+
+
+def test_bounces_ask_the_shards_for_names_once_and_not_at_every_step(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked: list[str] = []
+    names = Steps.names
+    monkeypatch.setattr(Steps, "names", lambda steps, kind: asked.append(kind) or names(steps, kind))
+
+    def times(count: int) -> int:
+        trace = walk_of([[float(place)] for place in range(count)])
+        asked.clear()
+        flow.bounces(trace)
+        return len(asked)
+
+    assert times(4) == times(12)
 
 
 def test_bounces_read_the_updates_of_one_step_at_a_time(tmp_path: Path) -> None:

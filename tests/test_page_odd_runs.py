@@ -208,6 +208,22 @@ def test_the_page_of_a_run_on_images_that_are_nan_opens(opened: Opened, tmp_path
     assert found.complaints == []
 
 
+def test_a_network_whose_probabilities_are_nan_is_not_said_to_be_right(opened: Opened, tmp_path: Path) -> None:
+    model, images, labels = convolution(), torch.ones(2, 1, 6, 6), torch.tensor([0, 1])
+    criterion, optimizer = nn.CrossEntropyLoss(), torch.optim.SGD(model.parameters(), lr=float("inf"))
+    with explainer.record(model, criterion=criterion, optimizer=optimizer, probe=(images, labels)) as recorder:
+        for _ in range(2):
+            optimizer.zero_grad()
+            criterion(model(images), labels).backward()
+            optimizer.step()
+    found = opened(recorder.trace.page().save(tmp_path / "lost.html"))
+    verdict = found.page.locator("#digit .verdict")
+    assert verdict.inner_text() != ""
+    found.show(1)
+    assert np.isnan(found.numbers("digit")["digit.0"])
+    assert verdict.inner_text() == ""
+
+
 # Notes of strangers
 
 

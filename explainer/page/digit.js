@@ -83,7 +83,7 @@ function step(view) {
   if (!view.parts) return;
   const { classes, probabilities, targets } = seen(view);
   const [at, image] = [view.store.state.step, Math.min(view.store.state.image, targets.length - 1)];
-  let [best, most] = [0, -1];
+  let [best, most] = [-1, -1]; // none where probabilities are no numbers
   view.parts.rows.forEach(({ fill, value }, place) => {
     const share = probabilities.at(image, place, at);
     fill.style.width = `${100 * share}%`;
@@ -93,9 +93,8 @@ function step(view) {
   const share = probabilities.at(image, targets[image], at);
   write(view.parts.right, share, probabilities.single, fixed(share, 3));
   const isRight = best === targets[image];
-  view.parts.verdict.textContent = isRight
-    ? `✓ ${say("digit.right")}`
-    : `✗ ${say("digit.wrong", { class: classes[best] })}`;
+  const says = isRight ? `✓ ${say("digit.right")}` : `✗ ${say("digit.wrong", { class: classes[best] })}`;
+  view.parts.verdict.textContent = best < 0 ? "" : says;
   view.parts.verdict.classList.toggle("wrong", !isRight);
 }
 

@@ -33,24 +33,38 @@ class Short(TraceScene):
 Make = Callable[..., Film]
 
 
-@pytest.fixture
-def make(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Make:
-    monkeypatch.chdir(tmp_path)
-    (tmp_path / "scene.py").write_text(SCENE)
-    (tmp_path / "helper.py").write_text("SIDE = 1\n")
-    record_lesson("two-layer", tmp_path / "trace", steps=2)
+def maker(folder: Path) -> Make:
+    """Write a scene and record its trace; returns what films them."""
+    (folder / "scene.py").write_text(SCENE)
+    (folder / "helper.py").write_text("SIDE = 1\n")
+    record_lesson("two-layer", folder / "trace", steps=2)
 
     def made(again: bool = False, **settings: object) -> Film:
-        chosen = Settings(trace=tmp_path / "trace", **settings)  # type: ignore[arg-type]
-        (film,) = render.render(render.choose(["scene.py"]), tmp_path / "out", chosen, again=again)
+        chosen = Settings(trace=folder / "trace", **settings)  # type: ignore[arg-type]
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            (film,) = render.render(render.choose(["scene.py"]), folder / "out", chosen, again=again)
         assert film.path is not None, film.failure + film.log
         return film
 
     return made
 
 
-def test_nothing_has_changed_and_the_film_is_what_it_was(make: Make) -> None:
-    first = make()
+@pytest.fixture
+def make(tmp_path: Path) -> Make:
+    return maker(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Make, Film]:
+    """A folder with a film that no test makes anew, what asks for it, and what it was when it was made."""
+    folder = tmp_path_factory.mktemp("kept")
+    make = maker(folder)
+    return folder, make, make()
+
+
+def test_nothing_has_changed_and_the_film_is_what_it_was(kept: tuple[Path, Make, Film]) -> None:
+    _, make, first = kept
     before = first.path.stat()
     second = make()
     assert (first.unchanged, second.unchanged) == (False, True)
@@ -59,8 +73,10 @@ def test_nothing_has_changed_and_the_film_is_what_it_was(make: Make) -> None:
     assert [name for name, _ in second.beats] == ["one", "two"]
 
 
-def test_other_captions_than_a_film_made_before_has_are_refused_before_it_is_begun(make: Make, tmp_path: Path) -> None:
-    make()
+def test_other_captions_than_a_film_made_before_has_are_refused_before_it_is_begun(
+    kept: tuple[Path, Make, Film], tmp_path: Path
+) -> None:
+    _, make, _ = kept
     cue = "{0}\n00:00:0{0},000 --> 00:00:0{0},900\nSatz {0}.\n"
     (tmp_path / "de.srt").write_text("\n".join(map(cue.format, (1, 2))))
     with pytest.raises(ExplainerError, match=r"de\.srt has 2 sentences, and Short says 1: translate .*out/Short\.srt"):
@@ -73,10 +89,10 @@ def rewritten(path: Path) -> None:
     os.utime(path, ns=(1, 1))
 
 
-def test_a_file_that_was_only_touched_has_not_changed(make: Make, tmp_path: Path) -> None:
-    make()
-    rewritten(tmp_path / "scene.py")
-    rewritten(tmp_path / "trace" / "trace.json")
+def test_a_file_that_was_only_touched_has_not_changed(kept: tuple[Path, Make, Film]) -> None:
+    folder, make, _ = kept
+    rewritten(folder / "scene.py")
+    rewritten(folder / "trace" / "trace.json")
     assert make().unchanged
 
 

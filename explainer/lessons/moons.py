@@ -13,13 +13,13 @@ from typing import Any
 import torch
 from torch import nn
 
-from explainer.errors import LessonError, MissingDependency, unknown
+from explainer.errors import MissingDependency
 from explainer.lessons import Progress
+from explainer.lessons.hidden_layer import hidden_layer
 from explainer.lessons.walking import Problem
 from explainer.recorder import record
 
 SAYS = "scikit-learn's two moons: 200 points, noise 0.15"
-ACTIVATIONS = {"identity": nn.Identity, "tanh": nn.Tanh, "ReLU": nn.ReLU}
 ACROSS, UP = (-2.0, 3.0), (-1.5, 2.0)  # of the plane that the probe's grid covers, with room around the moons
 LINES = 41  # of the grid, along each axis
 NO_CLASS = -100  # the target of a grid's point: what CrossEntropyLoss leaves out of its mean
@@ -31,12 +31,8 @@ def model(activation: str, width: int, seed: int) -> nn.Sequential:
     Raises:
         LessonError: There is no such activation, or a layer would be empty.
     """
-    if width < 1:
-        raise LessonError(f"lesson 'moons': width={width} leaves no hidden layer; it is a whole number from 1")
-    if activation not in ACTIVATIONS:
-        raise LessonError(f"lesson 'moons': {unknown('activation', activation, ACTIVATIONS)}")
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(2, width), ACTIVATIONS[activation](), nn.Linear(width, 2), nn.Linear(2, 2))
+    return nn.Sequential(*hidden_layer("moons", 2, width, activation), nn.Linear(width, 2), nn.Linear(2, 2))
 
 
 def examples() -> tuple[torch.Tensor, torch.Tensor]:

@@ -12,13 +12,12 @@ from typing import Any
 import torch
 from torch import nn
 
-from explainer.errors import LessonError, unknown
 from explainer.lessons import Progress
+from explainer.lessons.hidden_layer import hidden_layer
 from explainer.lessons.walking import Problem
 from explainer.recorder import record
 
 SAYS = "y = sin 2x at 200 points from −3 to 3"
-ACTIVATIONS = {"identity": nn.Identity, "tanh": nn.Tanh, "ReLU": nn.ReLU}
 
 
 def model(activation: str, width: int, seed: int) -> nn.Sequential:
@@ -27,12 +26,8 @@ def model(activation: str, width: int, seed: int) -> nn.Sequential:
     Raises:
         LessonError: There is no such activation, or the layer would be empty.
     """
-    if width < 1:
-        raise LessonError(f"lesson 'sine': width={width} leaves no hidden layer; it is a whole number from 1")
-    if activation not in ACTIVATIONS:
-        raise LessonError(f"lesson 'sine': {unknown('activation', activation, ACTIVATIONS)}")
     torch.manual_seed(seed)
-    return nn.Sequential(nn.Linear(1, width), ACTIVATIONS[activation](), nn.Linear(width, 1))
+    return nn.Sequential(*hidden_layer("sine", 1, width, activation), nn.Linear(width, 1))
 
 
 def examples() -> tuple[torch.Tensor, torch.Tensor]:

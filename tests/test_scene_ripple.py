@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +19,6 @@ from explainer.mobjects.words import Words  # noqa: E402
 from explainer.trace import Trace  # noqa: E402
 from scenes.ripple import Ripple  # noqa: E402
 from tests.filmed import Box, CanBeSeen, Watching, check_pace, check_room, run, things  # noqa: E402
-
-ROOT = Path(__file__).parent.parent
 
 
 class Watched(Watching, Ripple):
@@ -282,13 +278,6 @@ def test_other_networks_can_be_seen_and_read_as_well(name: str) -> None:
     check_room(scene)
     check_pace(scene)
     assert 28 < scene.seconds < 50
-
-
-def test_construct_reads_as_a_script_of_under_sixty_lines() -> None:
-    tree = ast.parse((ROOT / "scenes" / "ripple.py").read_text(encoding="utf-8"))
-    construct = next(node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "construct")
-    assert construct.end_lineno is not None
-    assert construct.end_lineno - construct.lineno < 60
 
 
 # ── What cannot be shown ────────────────────────────────────────────────────────────────────────────────────────

@@ -224,6 +224,27 @@ def test_a_network_whose_probabilities_are_nan_is_not_said_to_be_right(opened: O
     assert verdict.inner_text() == ""
 
 
+def test_activations_that_were_not_kept_are_a_dash_and_not_nan(opened: Opened, tmp_path: Path) -> None:
+    trace = record(perceptron(), torch.ones(4, 3))
+    model = perceptron()
+    with explainer.record(model, keep=("activations",)) as recorder:
+        loss = model(torch.ones(2, 3)).sum()
+        loss.backward()
+        recorder.step(loss)
+    for each, wanted in ((trace, ["1", "1", "1"]), (recorder.trace, ["–", "–", "–"])):
+        found = opened(each.page().save(tmp_path / "kept.html"))
+        assert found.page.locator('#network [data-of^="network.input."] .inside').all_text_contents() == wanted
+
+
+def test_the_name_of_the_dashed_line_keeps_away_from_a_curve_that_ends_below_it(opened: Opened, tmp_path: Path) -> None:
+    model = perceptron()
+    for parameter in model.parameters():
+        nn.init.zeros_(parameter)  # it knows nothing
+    found = opened(record(model, torch.ones(4, 3)).page().save(tmp_path / "flat.html"))
+    line, name = found.page.locator("#loss .baseline"), found.page.locator("#loss .note")
+    assert float(name.first.get_attribute("y") or "") < float(line.get_attribute("y1") or "")
+
+
 # Notes of strangers
 
 

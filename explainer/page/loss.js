@@ -57,7 +57,7 @@ function layout(view, width) {
     known ? svg("line", { class: "baseline", x1: MARGIN.left, x2: right, y1: up(nothing), y2: up(nothing) }) : [],
     svg("g", { class: "others" }),
     svg("g", { class: "curves" }, curves),
-    known ? nameOf(nothing, current(view).loss.classes, up, right) : [],
+    known ? nameOf(current(view).loss, up, right) : [],
     cursor,
     dot,
   );
@@ -143,11 +143,12 @@ function curve(column, run, across, up) {
   );
 }
 
-/** What the dashed line is: over the curves, which may run along it. */
-function nameOf(nothing, classes, up, right) {
+/** What the dashed line is: over the curves, which may run along it; above the line where the chosen one ends there. */
+function nameOf({ nothing, classes, loss }, up, right) {
   const words = say("loss.nothing", { classes, nothing: number(nothing, 5) });
-  const [low, line] = [up(up.low), up(nothing)];
-  return svg("text", { class: "note", x: right, y: low - line > 20 ? line + 15 : line - 6, "text-anchor": "end" }, words);
+  const [low, line, end] = [up(up.low), up(nothing), up(loss.values.at(-1))];
+  const crowded = low - line <= 20 || (end > line - 3 && end < line + 26);
+  return svg("text", { class: "note", x: right, y: crowded ? line - 6 : line + 15, "text-anchor": "end" }, words);
 }
 
 /** The place of the number nearest to one, in numbers that rise. */

@@ -117,7 +117,8 @@ function tell(view, column, unit) {
     : say("network.activation");
   const who = say("network.unit", { unit: column.drawn.values[unit], layer: titleOf(column) });
   const [value, gradient] = [numeric("positive", "network.value"), numeric("gradient", "network.gradient")];
-  write(value, column.values.at(unit, at), column.values.single);
+  const found = column.values.at(unit, at);
+  write(value, found, column.values.single, column.known.values[at] ? number(found) : "–"); // not kept is not NaN
   write(gradient, column.gradients.at(unit, at), column.gradients.single);
   const arriving = column.largest.gradients > 0 ? [`, ${say("network.gradient")} `, gradient] : [];
   replace(view.readout, html("span", { class: "quiet" }, `${who}: ${what} `), value, arriving);
@@ -158,7 +159,7 @@ function drawColumn(column, place, room, store, lit, tell) {
   const types = svg(
     "text",
     { class: "note", x: place.x, y: HEIGHT - 24, "text-anchor": "middle" },
-    short(typesOf(column), Math.max(3, Math.floor(room / 6))),
+    short(typesOf(column), Math.max(3, Math.floor(room / 6.9))),
   );
   const shown =
     column.drawn.values.length < column.count && !place.picture
@@ -168,7 +169,7 @@ function drawColumn(column, place, room, store, lit, tell) {
   const count = svg(
     "text",
     { class: "note", x: place.x, y: HEIGHT - 8, "text-anchor": "middle" },
-    short(below, Math.max(3, Math.floor(room / 6))),
+    short(below, Math.max(3, Math.floor(room / 6.9))),
   );
   const ground = svg("rect", {
     class: "ground",
@@ -284,7 +285,7 @@ function paint({ units, pictures }, column, at) {
     set(each, each.ring, "stroke-width", share > 0 ? (0.4 + 3.4 * share).toFixed(1) : "0");
     set(each, each.ring, "stroke-dasharray", gradient < 0 ? "2.6 2" : "none");
     if (each.value) {
-      write(each.value, value, column.values.single, number(value, 2));
+      write(each.value, value, column.values.single, column.known.values[at] ? number(value, 2) : "–");
       write(each.gradient, gradient, column.gradients.single, Number.isNaN(gradient) ? "" : number(gradient, 2));
     }
     each.group.setAttribute("data-value", value);

@@ -74,7 +74,7 @@ def _column(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
         "output": stage.output, "parameters": stage.parameter_count,
         "count": count, "drawn": drawn, "summed": SUMMED if many else "",
         "maps": feature_maps(values, axis, drawn) if maps else None,
-        "values": np.stack([_of_units(each, axis, drawn, length=False) for each in values]),
+        "known": _known(values), "values": np.stack([_of_units(each, axis, drawn, length=False) for each in values]),
         "gradients": np.stack([_of_units(each, axis, drawn, length=True) for each in gradients]),
         "skips": [[skip.start, skip.end] for skip in stage.skips],
     }  # fmt: skip
@@ -93,6 +93,11 @@ def _first(tensors: StepTensors, index: int) -> Array | None:
         return np.asarray(tensors[index][0])
     except (TraceError, IndexError):  # not kept at this step, or an empty batch
         return None
+
+
+def _known(examples: Sequence[Array | None]) -> Array:
+    """Return whether an example was kept at each shown step, (T,): what was not is no number, but not NaN either."""
+    return np.array([each is not None for each in examples], np.uint8)
 
 
 def _of_units(example: Array | None, axis: int, drawn: Array, *, length: bool) -> Array:
@@ -119,7 +124,7 @@ def _input(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
         "name": INPUT, "title": stage.title, "type": "", "kind": stage.kind, "shape": list(stage.shape),
         "members": [stage.output], "types": [],
         "output": stage.output, "parameters": 0, "count": count, "drawn": drawn, "summed": "", "picture": picture,
-        "values": values, "gradients": np.full(values.shape, np.nan), "skips": [],
+        "known": _known(examples), "values": values, "gradients": np.full(values.shape, np.nan), "skips": [],
     }  # fmt: skip
 
 

@@ -341,7 +341,7 @@ def test_several_traces_are_runs_between_which_one_chooses(call: Any, small: Tra
 def test_a_lesson_brings_its_own_surface(call: Any, tmp_path: Path) -> None:
     output = tmp_path / "trough.html"  # one weight has no plane, which is no failure
     assert call("page", "trough", "-o", output, "-q")[0] == 0
-    assert data_of(output.read_text(encoding="utf-8"))[0]["surface"] == {"missing": ""}
+    assert data_of(output.read_text(encoding="utf-8"))[0]["surface"] == {"missing": "", "shared": True}
     output = tmp_path / "ravine.html"
     assert call("page", "ravine", "-o", output, "-q")[0] == 0
     assert set(data_of(output.read_text(encoding="utf-8"))[0]["surface"]["walks"]) == {"SGD", "momentum", "Adam"}

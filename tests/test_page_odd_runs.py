@@ -352,4 +352,34 @@ def test_a_lesson_whose_runs_are_of_different_models_has_a_page_without_a_surfac
     with pytest.raises(SystemExit) as end:
         cli.main(["page", *map(str, runs), "-o", str(output), "-q"])
     assert end.value.code == 0
-    assert '"surface": {"missing": ""}' in output.read_text(encoding="utf-8")
+    assert '"surface": {"missing": "", "shared": false}' in output.read_text(encoding="utf-8")
+
+
+def test_of_different_models_the_page_says_that_they_share_no_surface(opened: Opened, tmp_path: Path) -> None:
+    inputs = torch.ones(4, 3)
+    runs = {"narrow": record(perceptron(), inputs), "one layer": record(nn.Sequential(nn.Linear(3, 2)), inputs)}
+    found = opened(make_page(runs).save(tmp_path / "apart.html"))
+    assert "no plane in common" in found.page.locator("[data-missing=surface]").inner_text()
+
+
+# Many layers
+
+
+def test_names_of_many_layers_stand_aslant_below_their_bars_apart_and_inside(opened: Opened, tmp_path: Path) -> None:
+    model = nn.Sequential(*[nn.Sequential(nn.Linear(3, 3), nn.Tanh()) for _ in range(20)], nn.Linear(3, 2))
+    found = opened(record(model, torch.ones(4, 3)).page().save(tmp_path / "deep.html"))
+    names = found.page.locator("#flow .name.aslant")
+    assert names.all_text_contents()[:3] == ["0.0", "0.1", "1.0"]
+    assert names.count() == 41
+    room = found.page.locator("#flow").bounding_box()
+    history = found.page.locator("#flow .history").bounding_box()
+    assert room is not None
+    assert history is not None
+    for place in (0, 20, 40):
+        box = names.nth(place).bounding_box()
+        assert box is not None
+        assert room["x"] <= box["x"]
+        assert box["x"] + box["width"] <= room["x"] + room["width"]
+        assert box["y"] + box["height"] <= history["y"]
+    few = opened(record(perceptron(), torch.ones(4, 3)).page().save(tmp_path / "few.html"))
+    assert few.page.locator("#flow .name.aslant").count() == 0

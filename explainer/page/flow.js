@@ -11,6 +11,8 @@ import { number, say, write } from "./words.js";
 const HEIGHT = 270;
 const MARGIN = { left: 58, right: 8, top: 20, bottom: 22 };
 const ROOM = 46; // pixels that a number needs
+const LETTER = 7.5; // pixels, about
+const SLANTED = { least: 13, letters: 14, room: 74 }; // names that stand aslant: of a bar's width, their length, below
 
 export function flowView(lesson, store, picture) {
   const view = { lesson, store, lit: [], parts: null, width: 0 };
@@ -41,13 +43,14 @@ function layout(view, wide = view.width) {
   view.parts = null;
   view.bars.hidden = flow.missing !== undefined;
   if (flow.missing !== undefined || view.width === 0) return;
-  fit(view.bars, view.width, HEIGHT);
+  const each = (view.width - MARGIN.left - MARGIN.right) / flow.layers.length;
+  const slanted = each >= SLANTED.least && flow.layers.some(({ name }) => each < LETTER * Math.min(4, name.length));
   const bottom = HEIGHT - MARGIN.bottom;
+  fit(view.bars, view.width, HEIGHT + (slanted ? SLANTED.room : 0));
   const [low, high] = flow.low === null ? [1, 1] : [flow.low, flow.high]; // no step has one above zero
   const up = scale(low / 1.6, high * 1.6, bottom, MARGIN.top, true);
-  const each = (view.width - MARGIN.left - MARGIN.right) / flow.layers.length;
   const drawn = flow.layers.map((layer, index) =>
-    bar(layer, MARGIN.left + index * each, each, bottom, view.store, view.lit),
+    bar(layer, { left: MARGIN.left + index * each, each, bottom, slanted }, view.store, view.lit),
   );
   replace(
     view.bars,
@@ -137,7 +140,7 @@ function shareOf(flow) {
   return html("span", { class: "quiet" }, before, numeric("", "flow.share"), after);
 }
 
-function bar(layer, left, each, bottom, store, lit) {
+function bar(layer, { left, each, bottom, slanted }, store, lit) {
   const middle = left + each / 2;
   const rect = svg("rect", {
     class: "bar",
@@ -148,11 +151,7 @@ function bar(layer, left, each, bottom, store, lit) {
   });
   const value = svg("text", { class: "value", x: middle, "text-anchor": "middle", "data-of": `flow.${layer.name}` });
   if (each < ROOM) value.setAttribute("class", "value unseen-text");
-  const name = svg(
-    "text",
-    { class: "name", x: middle, y: bottom + 16, "text-anchor": "middle" },
-    each / 7.5 < Math.min(4, layer.name.length) ? "" : short(layer.name, Math.floor(each / 7.5)),
-  );
+  const name = slanted ? aslant(layer.name, middle, bottom) : below(layer.name, middle, bottom, each);
   const group = svg(
     "g",
     { tabindex: 0, role: "img", class: "layer" },
@@ -164,6 +163,17 @@ function bar(layer, left, each, bottom, store, lit) {
   standFor(store, lit, group, [layer.name]);
   choosing(store, group, [layer.name]);
   return { group, rect, value, layer };
+}
+
+function below(name, middle, bottom, each) {
+  const letters = Math.floor(each / LETTER);
+  const words = letters < Math.min(4, name.length) ? "" : short(name, letters);
+  return svg("text", { class: "name", x: middle, y: bottom + 16, "text-anchor": "middle" }, words);
+}
+
+function aslant(name, middle, bottom) {
+  const turned = `translate(${middle + 4} ${bottom + 10}) rotate(-50)`;
+  return svg("text", { class: "name aslant", transform: turned, "text-anchor": "end" }, short(name, SLANTED.letters));
 }
 
 function drawBar({ group, rect, value, layer }, flow, index, at, { up, bottom }) {

@@ -31,12 +31,12 @@ export function lacking(missing) {
     html(
       "dl",
       {},
-      missing.map(([name, why]) => [
+      missing.map(({ name, why, advice }) => [
         html("dt", {}, say(`${name}.title`)),
         html(
           "dd",
           { "data-missing": name },
-          say(`${name}.missing`),
+          say(advice),
           why ? html("p", { class: "note" }, `${say("why")}: `, html("span", { lang: "en" }, why)) : null,
         ),
       ]),

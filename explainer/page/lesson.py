@@ -65,8 +65,17 @@ def _tree(traces: Mapping[str, Trace], shown: Mapping[str, Shown], surface: Surf
             {**_run(name, trace, shown[name]), "verdict": verdict(trace) if len(traces) > 1 else None}
             for name, trace in traces.items()
         ],
-        "surface": {"missing": ""} if surface is None else relief(surface, shown),
+        "surface": {"missing": "", "shared": _alike(traces)} if surface is None else relief(surface, shown),
     }
+
+
+def _alike(traces: Mapping[str, Trace]) -> bool:
+    """Whether all runs are of the same model: only then is there one surface for all of them."""
+    described = [
+        {name: (each.type, dict(each.settings), dict(each.parameters)) for name, each in trace.model.layers.items()}
+        for trace in traces.values()
+    ]
+    return all(each == described[0] for each in described)
 
 
 def _run(name: str, trace: Trace, shown: Shown) -> dict[str, Any]:

@@ -26,6 +26,8 @@ const VIEWS = [
   ["surface", surfaceView, true],
 ];
 
+const MANY = 20; // layers, from which on the gradient's flow needs the whole width
+
 async function begin() {
   const tree = JSON.parse(document.getElementById("data").textContent);
   const lesson = await unpacked(tree, document.getElementById("arrays").textContent);
@@ -49,8 +51,10 @@ async function begin() {
   const main = html("main", {});
   const missing = [];
   for (const [name] of VIEWS)
-    if (name !== "runs" && whyNot(lesson, name) !== null) missing.push([name, whyNot(lesson, name)]);
-  for (const [name, view, wide] of inPairs(VIEWS.filter(([name]) => whyNot(lesson, name) === null))) {
+    if (name !== "runs" && whyNot(lesson, name) !== null)
+      missing.push({ name, why: whyNot(lesson, name), advice: whatToDo(lesson, name) });
+  const present = VIEWS.filter(([name]) => whyNot(lesson, name) === null);
+  for (const [name, view, wide] of inPairs(present.map((each) => widened(each, lesson)))) {
     const { element, picture } = frame(name, wide, adviceOf(name, lesson));
     main.append(element);
     view(lesson, store.within(element), picture);
@@ -73,6 +77,12 @@ async function begin() {
   watchScheme(store);
   store.rest();
   document.documentElement.dataset.ready = Math.round(performance.now());
+}
+
+/** A view that is wide because it has many layers to show side by side. */
+function widened([name, view, wide], lesson) {
+  const many = lesson.runs.some((run) => run.model.layers > MANY);
+  return [name, view, wide || (name === "flow" && many)];
 }
 
 /** Views in an order in which two narrow ones stand side by side; one that is left over becomes wide. */
@@ -111,6 +121,11 @@ function whyNot(lesson, name) {
   if (name === "runs") return lesson.runs.length > 1 ? null : "";
   if (name === "surface") return lesson.surface.missing ?? null;
   return lesson.runs.some((run) => run[name].missing === undefined) ? null : lesson.runs[0][name].missing;
+}
+
+/** Which sentence says what is lacking, and how to come by it. */
+function whatToDo(lesson, name) {
+  return name === "surface" && !lesson.surface.shared ? "surface.not_shared" : `${name}.missing`;
 }
 
 function header(lesson, store) {

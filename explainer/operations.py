@@ -83,8 +83,8 @@ def linear(x: Array, weight: Array, bias: Array | None = None) -> Applied:
     y = x @ weight.T + (0 if bias is None else bias)
     flat = x.reshape(-1, x.shape[-1])
     to_parameters: dict[str, ToParameter] = {
-        "weight": lambda incoming: incoming.reshape(len(flat), -1).T @ flat,
-        "bias": lambda incoming: incoming.reshape(len(flat), -1).sum(axis=0),
+        "weight": lambda incoming: incoming.reshape(-1, len(weight)).T @ flat,
+        "bias": lambda incoming: incoming.reshape(-1, len(weight)).sum(axis=0),
     }
     if bias is None:
         del to_parameters["bias"]

@@ -117,7 +117,7 @@ explainer/page                   | numpy                                        
 explainer/page/answers.py        | numpy predictions                                          |
 explainer/page/colours.py        | theme                                                      |
 explainer/page/curves.py         | numpy baseline flow reach                                  |
-explainer/page/factors.py        | numpy architecture chain operations                        |
+explainer/page/products.py       | numpy architecture chain operations                        |
 explainer/page/gradients.py      | numpy flow                                                 |
 explainer/page/maps.py           | numpy                                                      |
 explainer/page/network.py        | numpy architecture scores stages units                     |

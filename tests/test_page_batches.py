@@ -13,7 +13,8 @@ from browser import Visit
 from torch import nn
 
 import explainer
-from explainer.page.factors import factors
+from explainer import chain
+from explainer.page.products import products
 from explainer.page.shown import every
 from explainer.trace import Trace
 
@@ -36,7 +37,7 @@ def uneven() -> Trace:
 
 
 def test_the_products_of_a_smaller_batch_are_its_own(uneven: Trace) -> None:
-    found = factors(uneven, every(uneven))
+    found = products(uneven, every(uneven))
     table = next(each for each in found["operations"][0]["tables"] if each["parameter"] == "0.weight")
     assert table["count"].tolist() == list(SIZES)
     incoming = np.asarray(uneven.gradients["0"][2], np.float64)  # (example, unit)
@@ -72,3 +73,18 @@ def test_products_and_the_rest_on_the_page_add_up_to_the_gradient_of_a_weight(
             if more is not None:
                 assert told[0].startswith(f"+ {more} more: ")
     assert found.complaints == []
+
+
+def test_an_empty_batch_has_no_products_and_the_others_do(tmp_path: Path) -> None:
+    model = nn.Sequential(nn.Linear(3, 2), nn.Sigmoid())
+    criterion, optimizer = nn.MSELoss(reduction="sum"), torch.optim.SGD(model.parameters(), lr=0.5)
+    with explainer.record(model, criterion=criterion, optimizer=optimizer) as recorder:
+        for size in (4, 0, 3):
+            optimizer.zero_grad()
+            criterion(model(torch.ones(size, 3)), torch.zeros(size, 2)).backward()
+            optimizer.step()
+    trace = recorder.trace
+    assert products(trace, every(trace))["steps"].tolist() == [0, 2]
+    worked = chain.work_out(trace, 1)
+    for name, gradient in worked.parameter_gradients.items():
+        np.testing.assert_array_equal(gradient, trace.parameter_gradients[name][1])  # zeros, of the parameter's shape

@@ -60,9 +60,9 @@ def test_of_a_run_that_diverged_the_last_finite_step_is_multiplied_out_and_the_p
 ) -> None:
     assert finite(diverged, every(diverged)).steps.tolist() == [0]
     found = opened(diverged.page().save(tmp_path / "diverged.html"))
-    assert "not finite" not in found.page.locator("#chain .note").inner_text()
+    assert "no finite numbers" not in found.page.locator("#chain .note").inner_text()
     found.show(3)
-    assert "At step 3 the numbers are not finite: these are of step 0." in found.page.locator("#chain").inner_text()
+    assert "Step 3 has no finite numbers to multiply: these are of step 0." in found.page.locator("#chain").inner_text()
     shown = found.numbers("chain")
     assert shown["chain.0.recorded"] == diverged.gradients["2"][0][0][0]
     assert found.complaints == []

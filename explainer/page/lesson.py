@@ -9,9 +9,9 @@ from explainer.errors import TraceError
 from explainer.page.answers import answers
 from explainer.page.arrays import packed
 from explainer.page.curves import curves, verdict
-from explainer.page.factors import factors
 from explainer.page.gradients import gradients
 from explainer.page.network import network
+from explainer.page.products import products
 from explainer.page.relief import relief
 from explainer.page.shown import Shown, every
 
@@ -24,7 +24,7 @@ VIEWS: dict[str, Callable[[Trace, Shown], dict[str, Any]]] = {
     "network": network,
     "flow": gradients,
     "digit": answers,
-    "chain": factors,
+    "chain": products,
 }
 SAMPLED = 40  # steps that tell how many bytes all of them need
 

@@ -63,7 +63,7 @@ def fewer(shown: Shown, most: int) -> Shown:
 
 
 def finite(trace: Trace, shown: Shown) -> Shown:
-    """Return those of the shown steps of which every gradient, and the loss where there is one, is finite.
+    """Return those of the shown steps that have an example, and whose every gradient, and the loss, is finite.
 
     Raises:
         TraceError: There is none.
@@ -71,10 +71,17 @@ def finite(trace: Trace, shown: Shown) -> Shown:
     lost = np.nan_to_num(flow.gradient_nonfinite(trace)).sum(axis=0)  # (S,)
     if "loss" in trace.scalars:
         lost = lost + ~np.isfinite(np.asarray(trace.scalars["loss"], np.float64))
-    known = lost[shown.indices] == 0
+    known = (lost[shown.indices] == 0) & [_has_an_example(trace, int(index)) for index in shown.indices]
     if not known.any():
         raise TraceError("no recorded step has a finite loss and finite gradients, and others cannot be multiplied out")
     return replace(shown, indices=shown.indices[known], steps=shown.steps[known])
+
+
+def _has_an_example(trace: Trace, index: int) -> bool:
+    try:
+        return trace.inputs.shape_at([index])[0] > 0
+    except TraceError:  # not kept, which is said elsewhere
+        return True
 
 
 def evenly(count: int, most: int) -> NDArray[np.int64]:

@@ -31,7 +31,7 @@ MOST_NUMBERS = 52_000  # on a page: of a network with more in a step, every n-th
 SAMPLED = 8  # steps that decide which these are
 
 
-def factors(trace: Trace, shown: Shown) -> dict[str, Any]:
+def products(trace: Trace, shown: Shown) -> dict[str, Any]:
     """Return each operation's products for the first example of the step's batch, from the loss to the input.
 
     Returns:

@@ -17,6 +17,7 @@ from pathlib import Path
 from unittest import mock
 
 import matplotlib as mpl
+import matplotlib.pyplot as plt
 from PIL import Image
 from PIL.PngImagePlugin import PngInfo
 
@@ -38,6 +39,7 @@ def run(example: Path, folder: Path) -> Path:
     mpl.use("Agg")
     with mock.patch.object(sys, "argv", [str(example), str(folder)]), mpl.rc_context():
         runpy.run_path(str(example), run_name="__main__")
+    plt.close("all")
     picture = folder / f"{example.stem}.png"
     if not picture.exists():
         raise SystemExit(f"{example} wrote no {picture.name}")

@@ -133,3 +133,13 @@ def test_views_out_of_sight_follow_when_another_run_is_chosen_while_it_plays(run
     assert page.locator("#chain .operation").count() == 4
     assert page.locator("#digit .absent").is_visible()
     assert visit.numbers("network")["network.loss"] == visit.numbers("clock")["clock.loss"]
+
+
+def test_a_student_who_asks_for_a_step_that_there_is_not_gets_the_nearest(opened: Opened, runs: Path) -> None:
+    found = opened(runs)
+    slider = found.page.locator("#slider")
+    last = str(slider.get_attribute("max"))
+    for wanted, shown in (("1e6", last), ("-3", "0"), ("1.4", "1"), ("NaN", "0")):
+        found.page.evaluate(f"() => {{ lessonStore.set({{ step: {wanted} }}); lessonStore.rest(); }}")
+        assert slider.input_value() == shown
+    assert found.complaints == []

@@ -32,7 +32,7 @@ async function begin() {
   const tree = JSON.parse(document.getElementById("data").textContent);
   const lesson = await unpacked(tree, document.getElementById("arrays").textContent);
   speak(lesson.texts, lesson.language);
-  const store = createStore({
+  const state = {
     run: 0,
     step: 0,
     playing: false,
@@ -46,7 +46,11 @@ async function begin() {
     turn: TURN,
     tilt: TILT,
     scheme: "",
-  });
+  };
+  const store = createStore(
+    state,
+    lesson.runs.map((run) => run.steps.values.length),
+  );
   const bar = clock(lesson, store);
   const main = html("main", {});
   const missing = [];

@@ -3,7 +3,8 @@
 
 const REST = 150; // milliseconds without a change
 
-export function createStore(state) {
+/** A state, and how many steps each of the runs has: a step is always one of them. */
+export function createStore(state, lengths) {
   const views = [];
   const late = []; // what catches up when nothing changes for a while
   let changed = new Set();
@@ -39,6 +40,8 @@ export function createStore(state) {
     },
     /** Take new values; what depends on them is drawn in the next frame. */
     set(patch) {
+      const { run = state.run, step = state.step } = patch;
+      patch = { ...patch, run, step: Math.max(0, Math.min(lengths[run] - 1, Math.round(step) || 0)) };
       for (const [key, value] of Object.entries(patch)) {
         if (Object.is(state[key], value)) continue;
         state[key] = value;

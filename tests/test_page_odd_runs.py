@@ -18,6 +18,7 @@ import explainer
 from explainer import cli, lessons
 from explainer.errors import TraceError
 from explainer.page import make_page
+from explainer.page.lesson import or_why_not
 from explainer.page.arrays import limits, tones
 from explainer.page.maps import feature_maps, has_maps
 from explainer.page.shown import every, finite
@@ -145,6 +146,15 @@ def test_a_page_says_nothing_of_the_folders_of_who_made_it(tmp_path: Path) -> No
     page = recorder.trace.page().html
     assert "the trace keeps no gradients" in page
     assert "secret" not in page
+
+
+def test_a_reason_that_says_none_says_so_of_a_trace_in_memory() -> None:
+    trace = record(perceptron(), torch.ones(2, 3))
+
+    def refuse(*_: object) -> dict[str, object]:
+        raise TraceError("its layer is None")
+
+    assert or_why_not(refuse, trace, every(trace)) == {"missing": "its layer is None"}
 
 
 def test_a_layer_called_loss_or_input_is_not_taken_for_the_loss_or_the_input(opened: Opened, tmp_path: Path) -> None:

@@ -85,15 +85,17 @@ def _run(name: str, trace: Trace, shown: Shown) -> dict[str, Any]:
         "stride": shown.stride,
         "recorded": shown.recorded,
         "model": _model(trace),
-        **{view: _or_why_not(read, trace, shown) for view, read in VIEWS.items()},
+        **{view: or_why_not(read, trace, shown) for view, read in VIEWS.items()},
     }
 
 
-def _or_why_not(read: Callable[[Trace, Shown], dict[str, Any]], trace: Trace, shown: Shown) -> dict[str, Any]:
+def or_why_not(read: Callable[[Trace, Shown], dict[str, Any]], trace: Trace, shown: Shown) -> dict[str, Any]:
+    """Return what a view shows, or why it has nothing to show."""
     try:
         return read(trace, shown)
     except TraceError as error:
-        return {"missing": str(error).replace(str(trace.folder), "the trace")}  # where it lies is nobody's business
+        said = str(error)  # where the trace lies is nobody's business
+        return {"missing": said if trace.folder is None else said.replace(str(trace.folder), "the trace")}
 
 
 def _model(trace: Trace) -> dict[str, Any]:

@@ -51,10 +51,14 @@ class Predictions:
         """(S, example) whether that class is the right one."""
         return np.asarray(self.answers == self.targets)
 
-    def telling(self, most: int) -> npt.NDArray[np.int64]:
-        """Return at most so many classes to draw, in their order: the right ones, then those that were ever likely."""
-        peaks = np.nan_to_num(self.probabilities).max(axis=(0, 1))
-        peaks[self.targets] += 1
+    def telling(self, most: int, examples: Any = slice(None)) -> npt.NDArray[np.int64]:
+        """Return at most so many classes to draw, in their order: the right ones, then those that were ever likely.
+
+        Args:
+            examples: (example,) of which this is asked; all when omitted.
+        """
+        peaks = np.nan_to_num(self.probabilities[:, examples]).max(axis=(0, 1))
+        peaks[self.targets[examples]] += 2  # before any other, whose probability is 1 at most
         return np.sort(np.argsort(-peaks, kind="stable")[:most])
 
     def first_of(self, name: str) -> int:

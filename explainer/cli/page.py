@@ -82,14 +82,12 @@ def write_page(
 def surface_of(runs: Mapping[str, Trace], folder: str | None, advance: Advance) -> Surface | None:
     """Return the saved surface, or a lesson's own; None where they have none: of no lesson, or of several models."""
     if folder is not None:
-        from explainer.page.relief import check_walk
+        from explainer.page.relief import check_walk, walks_of
         from explainer.surface import open_surface
 
         found = open_surface(folder)
-        for name, trace in runs.items() if found.walks else ():
-            walk = found.walks.get(name, found.walk if len(runs) == 1 else None)
-            if walk is not None:
-                check_walk(walk, trace, folder)
+        for name, walk in walks_of(found, runs).items():
+            check_walk(walk, runs[name], folder)
         return found
     from explainer import lessons
 

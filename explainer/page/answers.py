@@ -30,7 +30,7 @@ def answers(trace: Trace, shown: Shown) -> dict[str, Any]:
     """
     read = read_predictions(trace)
     examples = _of_each_class(read.targets)
-    classes = _telling(read.probabilities[:, examples], read.targets[examples])
+    classes = read.telling(MOST_CLASSES, examples)
     place = {int(index): at for at, index in enumerate(classes)}
     images = read.images[examples]
     stride = max(1, -(-max(images.shape[1:3]) // MOST_PIXELS))
@@ -45,13 +45,6 @@ def answers(trace: Trace, shown: Shown) -> dict[str, Any]:
         "layer": read.layer,
         "how": read.how,
     }
-
-
-def _telling(probabilities: Any, targets: Any) -> Any:
-    """Return at most MOST_CLASSES to show, in their order: the right ones, then those that were ever likely."""
-    peaks = np.nan_to_num(probabilities).max(axis=(0, 1))
-    peaks[targets] += 2  # before any other, whose probability is 1 at most
-    return np.sort(np.argsort(-peaks, kind="stable")[:MOST_CLASSES])
 
 
 def _of_each_class(targets: Any) -> Any:

@@ -45,6 +45,11 @@ def tones(values: Any, low: float, high: float) -> Array:
     return np.asarray(np.rint(255 * np.clip(share, 0, 1)), np.uint8)
 
 
+def largest(values: Array) -> float:
+    """Return the largest magnitude of the finite numbers; 0 where there is none."""
+    return float(np.abs(values[np.isfinite(values)]).max(initial=0.0))
+
+
 def limits(values: Array) -> tuple[float, float]:
     """Return the least and the largest finite number; 0 and 1 where there is none."""
     finite = values[np.isfinite(values)]

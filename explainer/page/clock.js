@@ -128,7 +128,7 @@ export function listen(lesson, store) {
     }[event.key];
     if (event.key === " ") toggle(store, end + 1);
     else if (to === undefined) return;
-    else store.set({ step: Math.max(0, Math.min(end, to)), playing: false });
+    else store.set({ step: to, playing: false });
     event.preventDefault();
   });
 }

@@ -3,6 +3,7 @@
 import { html, numeric, replace } from "./elements.js";
 import { choices } from "./frame.js";
 import { standFor, showLit } from "./hover.js";
+import { paintImage } from "./pictures.js";
 import { fixed, number, say, write } from "./words.js";
 
 export function digitView(lesson, store, picture) {
@@ -116,21 +117,4 @@ function thumbnail(images, index, name) {
   const canvas = html("canvas", { class: "thumbnail", role: "img", "aria-label": say("digit.image", { class: name }) });
   paintImage(canvas, images, index);
   return canvas;
-}
-
-/** Paint one image of several, grey or in colour, a pixel for each of its own. */
-export function paintImage(canvas, images, index) {
-  const [, rows, columns, channels = 1] = images.shape;
-  canvas.width = columns;
-  canvas.height = rows;
-  const pen = canvas.getContext("2d");
-  const image = pen.createImageData(columns, rows);
-  const size = rows * columns;
-  for (let pixel = 0; pixel < size; pixel++) {
-    const from = (index * size + pixel) * channels;
-    for (let channel = 0; channel < 3; channel++)
-      image.data[4 * pixel + channel] = images.values[from + (channels === 3 ? channel : 0)];
-    image.data[4 * pixel + 3] = 255;
-  }
-  pen.putImageData(image, 0, 0);
 }

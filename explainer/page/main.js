@@ -53,12 +53,14 @@ async function begin() {
   );
   const bar = clock(lesson, store);
   const main = html("main", {});
-  const missing = [];
-  for (const [name] of VIEWS)
-    if (name !== "runs" && whyNot(lesson, name) !== null)
-      missing.push({ name, why: whyNot(lesson, name), advice: whatToDo(lesson, name) });
-  const present = VIEWS.filter(([name]) => whyNot(lesson, name) === null);
-  for (const [name, view, wide] of inPairs(present.map((each) => widened(each, lesson)))) {
+  const [present, missing] = [[], []];
+  for (const each of VIEWS) {
+    const [name] = each;
+    const why = whyNot(lesson, name);
+    if (why === null) present.push(widened(each, lesson));
+    else if (name !== "runs") missing.push({ name, why, advice: whatToDo(lesson, name) });
+  }
+  for (const [name, view, wide] of inPairs(present)) {
     const { element, picture } = frame(name, wide, adviceOf(name, lesson));
     main.append(element);
     view(lesson, store.within(element), picture);

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from explainer.page.arrays import Array, quantized
+from explainer.page.arrays import Array, largest, quantized
 
 MOST_MAPS = 8  # channels that are shown of a layer of maps
 MOST_CELLS = 12  # rows and columns of a map: a larger one is shown by every n-th
@@ -40,6 +40,5 @@ def feature_maps(examples: Sequence[Array | None], axis: int, drawn: Array) -> d
     nothing = np.full(next(iter(shapes)), np.nan)
     taken = iter(known)
     cells = np.stack([nothing if each is None else next(taken) for each in examples])[:, :, ::stride, ::stride]
-    finite = np.abs(cells[np.isfinite(cells)])
-    largest = float(finite.max(initial=0.0))
-    return {"cells": quantized(cells, largest), "largest": largest, "stride": stride}
+    most = largest(cells)
+    return {"cells": quantized(cells, most), "largest": most, "stride": stride}

@@ -9,7 +9,7 @@ import numpy as np
 
 from explainer.architecture import INPUT
 from explainer.errors import TraceError
-from explainer.page.arrays import Array, by_step, limits, quantized, tones
+from explainer.page.arrays import Array, by_step, largest, limits, quantized, tones
 from explainer.page.maps import MOST_MAPS, feature_maps, has_maps
 from explainer.page.shown import evenly
 from explainer.scores import softmax
@@ -51,13 +51,8 @@ def network(trace: Trace, shown: Shown) -> dict[str, Any]:
     edges = [_edges(trace, shown, found, columns, place) for place in range(1, len(found))]
     for column in columns:
         column["values"], column["gradients"] = (by_step(column[name]) for name in ("values", "gradients"))
-        column["largest"] = {name: _largest(column[name]) for name in ("values", "gradients")}
+        column["largest"] = {name: largest(column[name]) for name in ("values", "gradients")}
     return {"columns": columns, "edges": edges, "target": _targets(trace, shown)}
-
-
-def _largest(values: Array) -> float:
-    finite = np.abs(values[np.isfinite(values)])
-    return float(finite.max(initial=0.0))
 
 
 def _column(trace: Trace, shown: Shown, stage: Stage) -> dict[str, Any]:
@@ -206,5 +201,5 @@ def _edges(
         weights = np.stack([np.asarray(tensors[int(index)])[chosen] for index in shown.indices])
     except TraceError:  # max_bytes was reached
         return None
-    largest = _largest(weights)
-    return {"parameter": name, "largest": largest, "weights": by_step(quantized(weights, largest))}
+    most = largest(weights)
+    return {"parameter": name, "largest": most, "weights": by_step(quantized(weights, most))}

@@ -1,19 +1,23 @@
-// Pictures that lie over the drawing of the network: its input, and the feature maps of a convolution's channels.
+// Pictures, a pixel for each number: images, and over the drawing of the network its input and feature maps.
 
 import { signedTones } from "./colour.js";
 import { html } from "./elements.js";
 
-/** The input as an image, grey or in colour, a pixel for each of its own. */
+/** Paint one image of several, grey or in colour, a pixel for each of its own. */
+export function paintImage(canvas, images, index) {
+  const [, rows, columns, depth = 1] = images.shape;
+  fill(canvas, rows, columns, (pixel) => {
+    const from = (index * rows * columns + pixel) * depth;
+    return [0, 1, 2].map((channel) => images.values[from + (depth === 3 ? channel : 0)]);
+  });
+}
+
+/** The input as an image. */
 export function pictureOf({ tones }, place) {
-  const [, rows, columns, depth = 1] = tones.shape;
   const size = 2 * place.r + 8;
-  const found = picture(rows, columns, { x: place.x, y: place.ys[0], width: size, height: size });
-  found.paint = (at) =>
-    fill(found, (pixel) => {
-      const from = (at * rows * columns + pixel) * depth;
-      return [0, 1, 2].map((channel) => tones.values[from + (depth === 3 ? channel : 0)]);
-    });
-  return found;
+  const canvas = lying();
+  const paint = (at) => paintImage(canvas, tones, at);
+  return { canvas, paint, x: place.x, y: place.ys[0], width: size, height: size };
 }
 
 /** A column's feature maps, one for each unit that is drawn, in the colours of activations. */
@@ -21,12 +25,12 @@ export function mapsOf({ cells }, place) {
   const [, units, rows, columns] = cells.shape;
   const size = rows * columns;
   return place.ys.map((y, unit) => {
-    const found = picture(rows, columns, { x: place.x, y, width: 2 * place.r, height: 2 * place.high });
-    found.paint = (at) => {
+    const canvas = lying();
+    const paint = (at) => {
       const [from, tones] = [(at * units + unit) * size, signedTones()];
-      fill(found, (pixel) => tones[cells.values[from + pixel]]);
+      fill(canvas, rows, columns, (pixel) => tones[cells.values[from + pixel]]);
     };
-    return found;
+    return { canvas, paint, x: place.x, y, width: 2 * place.r, height: 2 * place.high };
   });
 }
 
@@ -42,14 +46,15 @@ export function lay(pictures, across, high) {
   }
 }
 
-function picture(rows, columns, where) {
-  const canvas = html("canvas", { width: columns, height: rows, class: "picture-of", "aria-hidden": "true" });
-  const pen = canvas.getContext("2d");
-  return { canvas, pen, image: pen.createImageData(columns, rows), ...where };
+function lying() {
+  return html("canvas", { class: "picture-of", "aria-hidden": "true" });
 }
 
-function fill({ pen, image }, toneOf) {
-  for (let pixel = 0; 4 * pixel < image.data.length; pixel++) {
+function fill(canvas, rows, columns, toneOf) {
+  Object.assign(canvas, { width: columns, height: rows });
+  const pen = canvas.getContext("2d");
+  const image = pen.createImageData(columns, rows);
+  for (let pixel = 0; pixel < rows * columns; pixel++) {
     const [red, green, blue] = toneOf(pixel);
     image.data.set([red, green, blue, 255], 4 * pixel);
   }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from explainer.errors import TraceError
+from explainer.page.arrays import limits
 from explainer.theme import HEIGHTS
 
 if TYPE_CHECKING:
@@ -30,8 +31,7 @@ def relief(surface: Surface, runs: Mapping[str, Shown]) -> dict[str, Any]:
         `losses` (V, U), `u`, `v`, the `levels` of lines of equal loss, whether the scale is logarithmic, what the plane
         is, and per run its walk at the shown steps, NaN at steps that the surface does not know.
     """
-    finite = surface.losses[np.isfinite(surface.losses)]
-    low, high = (float(finite.min()), float(finite.max())) if finite.size else (0.0, 1.0)
+    low, high = limits(surface.losses)
     log = low > 0 and high > SPREAD * low
     spaced = np.geomspace if log else np.linspace
     return {
@@ -39,7 +39,8 @@ def relief(surface: Surface, runs: Mapping[str, Shown]) -> dict[str, Any]:
         "levels": spaced(low, high, LEVELS + 2)[1:-1] if high > low else np.empty(0),
         "plane": surface.plane, "axes": _axes(surface), "data": surface.data, "batch_norm": surface.batch_norm,
         "evaluated": int(surface.evaluated.sum()), "points": int(surface.evaluated.size), "worst": surface.worst,
-        "walks": {name: _walk(walk, shown) for name, shown, walk in _walks(surface, runs)}, "heights": list(HEIGHTS),
+        "walks": {name: _walk(walk, runs[name]) for name, walk in walks_of(surface, runs).items()},
+        "heights": list(HEIGHTS),
     }  # fmt: skip
 
 
@@ -65,11 +66,11 @@ def check_walk(walk: Walk, trace: Trace, folder: str) -> None:
         )
 
 
-def _walks(surface: Surface, runs: Mapping[str, Shown]) -> list[tuple[str, Shown, Walk]]:
+def walks_of(surface: Surface, runs: Collection[str]) -> dict[str, Walk]:
+    """Return each run's walk on a surface, by the run's name; a single run's is the first where none is named so."""
     if len(runs) == 1 and surface.walks:
-        (name, shown), *_ = runs.items()
-        return [(name, shown, surface.walks.get(name, surface.walk))]
-    return [(name, shown, surface.walks[name]) for name, shown in runs.items() if name in surface.walks]
+        return {name: surface.walks.get(name, surface.walk) for name in runs}
+    return {name: surface.walks[name] for name in runs if name in surface.walks}
 
 
 def _walk(walk: Walk, shown: Shown) -> dict[str, Any]:

@@ -47,19 +47,19 @@ def every(trace: Trace, stride: int = 1) -> Shown:
     """
     if not len(trace):
         raise TraceError(f"{trace.folder or 'the trace'} holds no step, and a page shows what happened in steps")
-    indices = np.arange(0, len(trace), stride)
-    if indices[-1] != len(trace) - 1:
-        indices = np.append(indices, len(trace) - 1)
+    indices = _every_nth(len(trace), stride)
     return Shown(indices, trace.steps[indices], stride, len(trace))
 
 
 def fewer(shown: Shown, most: int) -> Shown:
     """Return at most about so many of the shown steps, evenly chosen, the last among them."""
     stride = max(1, -(-len(shown) // max(most, 1)))
-    places = np.arange(0, len(shown), stride)
-    if places[-1] != len(shown) - 1:
-        places = np.append(places, len(shown) - 1)
+    places = _every_nth(len(shown), stride)
     return Shown(shown.indices[places], shown.steps[places], shown.stride * stride, shown.recorded)
+
+
+def _every_nth(count: int, stride: int) -> NDArray[np.int64]:
+    return np.unique(np.append(np.arange(0, count, stride), count - 1))  # the last among them
 
 
 def finite(trace: Trace, shown: Shown) -> Shown:

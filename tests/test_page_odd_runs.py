@@ -18,8 +18,8 @@ import explainer
 from explainer import cli, lessons
 from explainer.errors import TraceError
 from explainer.page import make_page
-from explainer.page.lesson import or_why_not
 from explainer.page.arrays import limits, tones
+from explainer.page.lesson import or_why_not
 from explainer.page.maps import feature_maps, has_maps
 from explainer.page.shown import every, finite
 from explainer.theme import LIGHT, POSITIVE

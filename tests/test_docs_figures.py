@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 
-import matplotlib.pyplot as plt
 import pytest
 
 from explainer import plots
@@ -14,12 +12,6 @@ from explainer import plots
 pytestmark = pytest.mark.slow
 
 PAGE = (Path(__file__).parent.parent / "docs" / "figures.md").read_text(encoding="utf-8")
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def test_the_code_of_the_page_runs_and_writes_what_it_names(

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import importlib.util
-from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType
 
-import matplotlib.pyplot as plt
 import pytest
 from PIL import Image
 
@@ -28,12 +26,6 @@ def _script() -> ModuleType:
 
 
 SCRIPT = _script()
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def test_every_figure_has_an_example_and_every_example_a_figure() -> None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections import OrderedDict
-from collections.abc import Iterator
 from functools import cache
 from typing import Any, NamedTuple
 
@@ -13,7 +12,6 @@ import pytest
 
 torch = pytest.importorskip("torch")
 
-import matplotlib.pyplot as plt  # noqa: E402
 from altered import altered, with_altered_loss_gradient  # noqa: E402
 from matplotlib.text import Text  # noqa: E402
 from test_page import data_of, unpacked  # noqa: E402
@@ -90,12 +88,6 @@ def recorded(names: tuple[str, ...]) -> Recorded:
 @pytest.fixture(params=[*CASES.values()], ids=[*CASES])
 def seen(request: pytest.FixtureRequest) -> Recorded:
     return recorded(request.param)
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 # ── What the trace says ──────────────────────────────────────────────────────────────────────────────────────────────

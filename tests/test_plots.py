@@ -6,7 +6,6 @@ import doctest
 import math
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -28,12 +27,6 @@ from explainer.errors import TraceError
 from explainer.plots.image_and_classes import probability
 from explainer.plots.style import number, tick
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def record_classifier(

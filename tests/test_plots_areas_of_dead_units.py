@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import perf_counter
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from drawn import assert_legible, names, written
@@ -19,12 +17,6 @@ from explainer.errors import TraceError
 from explainer.lifetimes import lifetimes
 from explainer.plots.rows import TALL
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def dying(dead: list[list[int]], units: int = 8, **options: Any) -> Trace:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -17,12 +15,6 @@ from explainer import plots, theme
 from explainer.errors import TraceError
 from explainer.plots.comparing import panels, runs_of, share, style_of
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def record(activation: nn.Module, rate: float = 0.1, hidden: int = 1) -> Trace:

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -19,13 +16,6 @@ from explainer.errors import TraceError
 from explainer.plots.curves_of_fit import telling_steps
 from explainer.regression import read_regression
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
-
 
 X = torch.linspace(-1, 1, 9)[torch.randperm(9, generator=torch.Generator().manual_seed(0))][:, None]
 

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import perf_counter
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 from drawn import assert_legible, written
@@ -18,12 +16,6 @@ from explainer import plots
 from explainer.errors import TraceError
 from explainer.ratios import update_ratios
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -22,12 +20,6 @@ from explainer.plots.stages_in_a_row import rounded, shades
 from explainer.portrait import portrait
 from explainer.theme import LIGHT
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def record(model: nn.Module, inputs: torch.Tensor, targets: torch.Tensor, **options: Any) -> Trace:

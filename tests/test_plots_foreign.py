@@ -2,10 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import foreign
-import matplotlib.pyplot as plt
 import pytest
 
 from explainer import plots
@@ -28,12 +25,6 @@ REFUSED = {
     ("chain_rule", "LSTM"): "derivative is not worked out by hand",
     ("chain_rule", "transformer"): "derivative is not worked out by hand",
 }
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

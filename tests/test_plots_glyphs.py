@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib as mpl
@@ -24,12 +23,6 @@ from explainer.trace import Trace
 
 NAMES = ("层一", "レイヤー", "한국어", "طبقة", "🚀", "a$b$c")
 LATIN = {"DejaVu Sans": frozenset(map(chr, range(32, 0x2800))), "sans-serif": frozenset(map(chr, range(32, 0x250)))}
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import perf_counter
 
 import matplotlib.pyplot as plt
@@ -16,12 +15,6 @@ from synthetic import of_gradients, small_run, synthetic
 from explainer import plots
 from explainer.errors import TraceError
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

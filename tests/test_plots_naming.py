@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
-import matplotlib.pyplot as plt
 import pytest
 import torch
 from matplotlib.text import Text
@@ -14,12 +11,6 @@ import explainer
 from explainer import plots
 from explainer.plots.naming import plain, short
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

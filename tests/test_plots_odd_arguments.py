@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -17,12 +16,6 @@ from explainer.errors import ExplainerError, TraceError
 from explainer.trace import Trace
 
 ODD: tuple[Any, ...] = (5, 1.5, "x", [], [5], {}, object(), -99)
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

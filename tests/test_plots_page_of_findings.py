@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any, cast
 
 import matplotlib.pyplot as plt
@@ -17,12 +16,6 @@ from explainer import plots
 from explainer.diagnosis import findings, verdict
 from explainer.errors import ExplainerWarning, TraceError
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def record(layers: list[nn.Module], steps: int = 12, **options: Any) -> Trace:

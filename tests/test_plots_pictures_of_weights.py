@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pytest
@@ -20,12 +18,6 @@ from explainer import plots
 from explainer.errors import TraceError, UnknownName
 from explainer.theme import LIGHT, NEGATIVE, POSITIVE
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 @pytest.fixture(scope="module")

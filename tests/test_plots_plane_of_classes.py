@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -24,12 +22,6 @@ from explainer.trace import Trace
 GENERATOR = torch.Generator().manual_seed(3)
 POINTS = torch.randn(40, 2, generator=GENERATOR)
 GRID = torch.cartesian_prod(torch.linspace(-3, 3, 13), torch.linspace(-2, 2, 9))
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def record(

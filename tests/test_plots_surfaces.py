@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from typing import Any
 
 import matplotlib.pyplot as plt
@@ -24,12 +23,6 @@ from explainer.plots.relief import relief_of
 from explainer.plots.room_of_mountain import Arrow
 from explainer.plots.surface_words import percent
 from explainer.surface import Surface
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def written(axes: Axes) -> str:

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
 
-import matplotlib.pyplot as plt
 import numpy as np
 import pytest
 import torch
@@ -19,12 +17,6 @@ from explainer.errors import TraceError
 from explainer.plots.sums_along_dims import losses_along, near
 from explainer.scores import read_scores
 from explainer.trace import Trace
-
-
-@pytest.fixture(autouse=True)
-def closed_figures() -> Iterator[None]:
-    yield
-    plt.close("all")
 
 
 def record(*, classes: int = 10, log_softmax: bool = False, steps: int = 5, rate: float = 5.0) -> Trace:

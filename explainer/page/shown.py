@@ -46,7 +46,8 @@ def every(trace: Trace, stride: int = 1) -> Shown:
         TraceError: The trace holds no step.
     """
     if not len(trace):
-        raise TraceError(f"{trace.folder or 'the trace'} holds no step, and a page shows what happened in steps")
+        reason = trace.missing.get(trace.model.loss_name, "none was closed")
+        raise TraceError(f"{trace.folder or 'the trace'} holds no step, and a page shows what happens in them: {reason}")
     indices = _every_nth(len(trace), stride)
     return Shown(indices, trace.steps[indices], stride, len(trace))
 

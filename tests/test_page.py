@@ -253,7 +253,7 @@ def test_the_last_step_is_always_shown(small: Trace) -> None:
 def test_a_run_of_no_step_is_refused() -> None:
     with pytest.warns(explainer.ExplainerWarning, match="no step"), explainer.record(nn.Linear(2, 2)) as recorder:
         pass
-    with pytest.raises(TraceError, match="holds no step.*the model was never called"):
+    with pytest.raises(TraceError, match=r"holds no step.*the model was never called"):
         make_page(recorder.trace)
     with pytest.raises(TraceError, match="none was given"):
         make_page({})

@@ -46,8 +46,8 @@ def every(trace: Trace, stride: int = 1) -> Shown:
         TraceError: The trace holds no step.
     """
     if not len(trace):
-        reason = trace.missing.get(trace.model.loss_name, "none was closed")
-        raise TraceError(f"{trace.folder or 'the trace'} holds no step, and a page shows what happens in them: {reason}")
+        why = trace.missing.get(trace.model.loss_name, "none was closed")
+        raise TraceError(f"{trace.folder or 'the trace'} holds no step, and a page shows what happens in steps: {why}")
     indices = _every_nth(len(trace), stride)
     return Shown(indices, trace.steps[indices], stride, len(trace))
 

@@ -763,7 +763,8 @@ def test_a_folder_that_cannot_be_made_is_one_sentence(call: Call, tmp_path: Path
     assert answer.err.endswith("cannot be made: File exists; choose another path\n")
 
 
-def test_an_output_that_is_full_is_one_sentence(tmp_path: Path) -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_an_output_that_is_full_is_one_sentence(unbuffered: str, tmp_path: Path) -> None:
     folder = record_small(tmp_path / "run")
     with open("/dev/full", "w") as full:
         done = subprocess.run(
@@ -772,7 +773,9 @@ def test_an_output_that_is_full_is_one_sentence(tmp_path: Path) -> None:
             stderr=subprocess.PIPE,
             text=True,
             check=False,
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
         )
     assert done.returncode == 2
     assert "No space left on device" in done.stderr
     assert "Traceback" not in done.stderr
+    assert done.stderr.count("\n") == 1

@@ -81,6 +81,7 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             # Not `explainer.main(…)`: click would answer a broken pipe and Ctrl-C in its own way.
             with explainer.make_context("explainer", list(sys.argv[1:] if arguments is None else arguments)) as context:
                 explainer.invoke(context)
+            sys.stdout.flush()  # what is wrong with the output is said here, and not when Python ends
             code = 0
         except click.exceptions.Exit as end:  # after --help and --version
             code = end.exit_code
@@ -95,12 +96,21 @@ def main(arguments: Sequence[str] | None = None) -> NoReturn:
             say_on_error("; ".join(["interrupted", *map(str, stop.args)]))
             code = 128 + stopped[0]
         except BrokenPipeError:  # who reads has read enough
-            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # else Python complains when it flushes
+            _let_go_of_output()
             code = BROKEN_PIPE
         except OSError as error:  # a disk that is full, a folder that must not be written
             say_on_error(f"{error.filename or 'the output'}: {error.strerror}; nothing more was written")
+            _let_go_of_output()
             code = WRONG_USE
     sys.exit(code)
+
+
+def _let_go_of_output() -> None:
+    """Write what waits to be written, or nowhere: Python tries it at its end again, and would complain."""
+    try:
+        sys.stdout.flush()
+    except OSError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 @contextmanager
